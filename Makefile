@@ -1,0 +1,98 @@
+# Every target sets up what it needs: the virtual environment, the connector jar, the S3 plugin. Nothing else is touched.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3.11
+MVN ?= mvn
+UV_VERSION := 0.13.8
+FLINK_VERSION := 1.20.1
+
+BIN := .venv/bin
+VENV := .venv/.stamp
+JAR := deploy/jar/target/fraud-windows-connectors.jar
+S3_PLUGIN := .local/plugins/s3-fs-hadoop/flink-s3-fs-hadoop-$(FLINK_VERSION).jar
+JAR_SOURCES := deploy/jar/pom.xml $(shell find deploy/jar/src -type f 2>/dev/null)
+TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
+
+.PHONY: help setup jar demo test test-unit check format bench lock clean local-up local-down
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV) $(JAR) $(S3_PLUGIN) ## virtual environment, connector jar and S3 plugin (all other targets do this by themselves)
+
+jar: $(JAR) ## the one connector jar that the job is submitted with
+
+demo: setup ## 100,000 payments through the whole job on this machine: Kinesis, Flink cluster, DynamoDB, S3
+	@$(BIN)/python -m flink_app.demo
+
+test: setup ## all tests (under 15 minutes)
+	@$(BIN)/pytest
+
+test-unit: $(VENV) ## tests of pure logic, no Flink, no AWS (under 30 seconds)
+	@$(BIN)/pytest -m "not flink and not e2e"
+
+check: $(VENV) ## lint, formatting, types, SQL lint
+	@$(TIMED)
+	$(BIN)/ruff check --quiet . && took "ruff"; started=$$SECONDS
+	$(BIN)/ruff format --quiet --check . && took "ruff format"; started=$$SECONDS
+	$(BIN)/mypy --no-error-summary && took "mypy strict"; started=$$SECONDS
+	$(BIN)/sqlfluff lint --nofail --disable-progress-bar sql >/dev/null
+	$(BIN)/sqlfluff lint --disable-progress-bar sql && took "sqlfluff"
+
+format: $(VENV) ## let ruff format and fix what it can
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .
+
+bench: setup ## events per second and CPU per event, beside native Flink SQL on the same bytes
+	@$(BIN)/python -m flink_app.bench
+
+local-up: setup ## the local AWS endpoint with stream, table and bucket
+	@$(BIN)/fraud-windows local up
+
+local-down: $(VENV) ## stop it and delete its data
+	@$(BIN)/fraud-windows local down
+
+lock: ## pin all requirements anew (both files together: the local AWS stand-in pins boto3)
+	@lock() { { sed -n 1p $$1; $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --no-header --annotation-style line $${@:2}; } > $$1.new; mv $$1.new $$1; }
+	lock requirements-dev.txt --upgrade --extra local --extra dev
+	lock requirements.txt --constraint requirements-dev.txt
+
+clean: ## everything that was built or downloaded
+	@[ ! -x $(BIN)/fraud-windows ] || $(BIN)/fraud-windows local down
+	rm -rf .venv .local deploy/jar/target build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV): requirements-dev.txt pyproject.toml
+	@$(TIMED)
+	command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found · Python 3.11 is needed (PyFlink 1.20) · install it, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $(PYTHON) is $$($(PYTHON) --version) · wanted Python 3.11 (PyFlink 1.20)"; exit 2; }
+	printf '\033[36m▸\033[0m %s\n' "virtual environment .venv from requirements-dev.txt (about a minute)"
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); then
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	else
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	fi
+	touch $@
+	took "virtual environment"
+
+$(JAR): $(JAR_SOURCES)
+	@$(TIMED)
+	command -v java >/dev/null && command -v $(MVN) >/dev/null || { echo "error: java or mvn not found · a JDK (11 or 17) and Maven are needed for the connector jar · install them"; exit 2; }
+	printf '\033[36m▸\033[0m %s\n' "connector jar (about 90 s when Maven has to download)"
+	$(MVN) --quiet --batch-mode -Dstyle.color=never --file deploy/jar/pom.xml package
+	touch $@
+	took "$@"
+
+$(S3_PLUGIN):
+	@$(TIMED)
+	printf '\033[36m▸\033[0m %s\n' "Flink's S3 filesystem plugin"
+	mkdir -p $(@D)
+	$(MVN) --quiet --batch-mode -Dstyle.color=never org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+	  -Dartifact=org.apache.flink:flink-s3-fs-hadoop:$(FLINK_VERSION) -DoutputDirectory=$(abspath $(@D))
+	took "S3 filesystem plugin"
