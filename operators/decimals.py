@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 _INT64_LIMIT = 2**63
+_EXACT_IN_DOUBLE = 2**53
 _COMPACT_PRECISION = 18  # Flink keeps decimals up to this precision in a long
 _DIVISION = Context(prec=38, rounding=ROUND_HALF_UP)  # Flink divides to 38 digits, then rounds to the scale
 _WIDE = Context(prec=80, rounding=ROUND_HALF_UP)
@@ -33,7 +35,7 @@ class Unscaled:
         valid: False where NULL; None when nothing is NULL.
     """
 
-    digits: npt.NDArray[np.generic]
+    digits: npt.NDArray[Any]
     scale: int
     valid: Mask | None
 
@@ -120,7 +122,7 @@ def to_arrow(column: Unscaled, wanted: pa.DataType) -> pa.Array:
 
 def to_double(column: Unscaled, precision: int) -> npt.NDArray[np.float64]:
     """Nearest doubles, as Flink takes them: a long over a power of ten up to precision 18, else `BigDecimal`'s."""
-    if precision <= _COMPACT_PRECISION or (column.scale <= 22 and _peak(column.digits) < 2**53):  # noqa: PLR2004 both exact in a double
+    if precision <= _COMPACT_PRECISION or (column.scale <= 22 and _peak(column.digits) < _EXACT_IN_DOUBLE):
         return column.digits.astype(np.float64) / 10.0**column.scale
     return np.array([float(Decimal(int(d)).scaleb(-column.scale, _WIDE)) for d in column.digits], np.float64)
 
@@ -162,7 +164,7 @@ def divide(left: Unscaled, right: Unscaled, scale: int) -> Unscaled:
     shift = scale - left.scale + right.scale
     numerator = _times(left.digits, 10 ** max(shift, 0))
     denominator = _times(divisor, 10 ** max(-shift, 0))
-    if numerator.dtype != object and denominator.dtype != object:
+    if object not in {numerator.dtype, denominator.dtype}:
         return Unscaled(_divide_half_up(numerator, denominator), scale, valid)
     pairs = np.broadcast(left.digits, divisor)
     return Unscaled(_narrow([_quotient(int(a), int(b), shift) for a, b in pairs]), scale, valid)
@@ -183,7 +185,7 @@ def remainder(left: Unscaled, right: Unscaled) -> Unscaled:
     return Unscaled(np.sign(a.digits) * rest, scale, valid)
 
 
-def compare(left: Unscaled, right: Unscaled, test: Callable[..., npt.NDArray[np.generic]]) -> tuple[Mask, Mask | None]:
+def compare(left: Unscaled, right: Unscaled, test: Callable[..., npt.NDArray[Any]]) -> tuple[Mask, Mask | None]:
     """`test` (np.less and the like) at a common scale -> (truth, valid)."""
     scale = max(left.scale, right.scale)
     a, b = left.to_scale(scale), right.to_scale(scale)
@@ -197,7 +199,7 @@ def both_valid(left: Mask | None, right: Mask | None) -> Mask | None:
     return left & right
 
 
-def _aligned(left: Unscaled, right: Unscaled, operation: Callable[..., npt.NDArray[np.generic]]) -> Unscaled:
+def _aligned(left: Unscaled, right: Unscaled, operation: Callable[..., npt.NDArray[Any]]) -> Unscaled:
     scale = max(left.scale, right.scale)
     a, b = left.to_scale(scale).digits, right.to_scale(scale).digits
     if _peak(a) + _peak(b) >= _INT64_LIMIT:
@@ -205,20 +207,20 @@ def _aligned(left: Unscaled, right: Unscaled, operation: Callable[..., npt.NDArr
     return Unscaled(operation(a, b), scale, both_valid(left.valid, right.valid))
 
 
-def _peak(digits: npt.NDArray[np.generic]) -> int:
+def _peak(digits: npt.NDArray[Any]) -> int:
     return max(int(digits.max()), -int(digits.min())) if len(digits) else 0
 
 
-def _wide(digits: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _wide(digits: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return digits.astype(object)
 
 
-def _narrow(digits: list[int]) -> npt.NDArray[np.generic]:
+def _narrow(digits: list[int]) -> npt.NDArray[Any]:
     fits = all(-_INT64_LIMIT < value < _INT64_LIMIT for value in digits)
     return np.array(digits, np.int64 if fits else object)
 
 
-def _times(digits: npt.NDArray[np.generic], factor: int) -> npt.NDArray[np.generic]:
+def _times(digits: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     if factor == 1:
         return digits
     if _peak(digits) * factor >= _INT64_LIMIT or factor >= _INT64_LIMIT:
@@ -226,10 +228,10 @@ def _times(digits: npt.NDArray[np.generic], factor: int) -> npt.NDArray[np.gener
     return np.asarray(digits * factor)
 
 
-def _divide_half_up(digits: npt.NDArray[np.generic], divisor: int | npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _divide_half_up(digits: npt.NDArray[Any], divisor: int | npt.NDArray[Any]) -> npt.NDArray[Any]:
     if isinstance(divisor, int) and divisor >= _INT64_LIMIT:
         digits = _wide(digits)
-    size, by = abs(digits), abs(divisor)
+    size, by = abs(digits), abs(np.asarray(divisor))
     quotient, rest = size // by, size % by
     quotient = quotient + (rest >= by - rest)
     negative = (digits < 0) != (np.asarray(divisor) < 0)

@@ -156,14 +156,16 @@ def _arithmetic(name: str, result: pa.DataType, operands: Sequence[Operand]) -> 
 def _negate(result: pa.DataType) -> Kernel:
     if pa.types.is_decimal(result):
         return lambda value: decimals.to_arrow(decimals.from_arrow(value).negated(), result)
-    return pc.negate
+    negate: Kernel = pc.negate
+    return negate
 
 
 def _shift_time(name: str, result: pa.DataType, types: Sequence[pa.DataType]) -> Kernel:
     """A timestamp and an INTERVAL of days to milliseconds."""
     if name not in ("+", "-") or not pa.types.is_timestamp(types[0]) or types[0] != result:
         raise Unsupported(f"'{name}' of {types[0]} and {types[1]}")
-    return pc.add if name == "+" else pc.subtract
+    shift: Kernel = pc.add if name == "+" else pc.subtract
+    return shift
 
 
 def _decimal_arithmetic(name: str, result: pa.DataType, types: Sequence[pa.DataType]) -> Kernel:
@@ -218,7 +220,8 @@ def _absolute(result: pa.DataType, operands: Sequence[Operand]) -> Kernel:
         return lambda value: decimals.to_arrow(decimals.from_arrow(value).absolute(), result)
     if operands[0].type != result:
         raise Unsupported(f"ABS of {operands[0].type} as {result}")
-    return pc.abs
+    absolute: Kernel = pc.abs
+    return absolute
 
 
 def _sign(result: pa.DataType, operands: Sequence[Operand]) -> Kernel:
@@ -309,7 +312,7 @@ def _timestamp_difference(result: pa.DataType, operands: Sequence[Operand]) -> K
     """TIMESTAMPDIFF(unit, from, to): whole units, cut towards zero."""
     unit = operands[0].constant.as_py() if operands[0].constant is not None else None
     types = [operand.type for operand in operands[1:]]
-    if unit not in _UNIT_MS or len(types) != 2 or types[0] != types[1]:  # noqa: PLR2004
+    if unit not in _UNIT_MS or len(types) != 2 or types[0] != types[1]:
         raise Unsupported(f"TIMESTAMPDIFF({unit}, {', '.join(map(str, types))})")
     divisor = pa.scalar(_UNIT_MS[unit], pa.int64())
 

@@ -42,7 +42,7 @@ def like_pattern(pattern: str, escape: str | None = None) -> str:
 
 def _like(_result: pa.DataType, operands: Sequence[Operand]) -> Callable[..., Any]:
     _strings_only("LIKE", operands)
-    escape = _constant(operands[2], "a LIKE escape") if len(operands) > 2 else None  # noqa: PLR2004 value, pattern, escape
+    escape = _constant(operands[2], "a LIKE escape") if len(operands) > 2 else None
     regex = like_pattern(_constant(operands[1], "a LIKE pattern"), escape)
     return lambda value, *_constants: pc.match_substring_regex(value, regex)
 
@@ -69,7 +69,7 @@ def _substring(_result: pa.DataType, operands: Sequence[Operand]) -> Callable[..
     """SUBSTRING(text FROM start [FOR length]); start 0 means 1 in Flink."""
     _strings_only("SUBSTRING", operands[:1])
     start = _constant(operands[1], "a SUBSTRING position")
-    length = _constant(operands[2], "a SUBSTRING length") if len(operands) > 2 else None  # noqa: PLR2004
+    length = _constant(operands[2], "a SUBSTRING length") if len(operands) > 2 else None
     if start < 0 or (length is not None and length < 0):
         raise Unsupported("SUBSTRING with a negative position or length")
     first = max(start, 1) - 1
