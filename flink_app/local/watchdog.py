@@ -1,0 +1,46 @@
+"""Ends process groups when its starter is gone: `python watchdog.py`, group ids on stdin, one a line.
+
+The end of stdin is the signal. A starter that exits, crashes or is killed closes the pipe, so nothing stays behind:
+no JVM, and no Python worker of a TaskManager (a worker stays in the group of the TaskManager that started it).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+GRACE_SECONDS = 4.0
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Send signal `number` to a process group (0 only asks); False if the group has no process left."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def end_groups(groups: Iterable[int], grace_seconds: float = GRACE_SECONDS) -> None:
+    """SIGTERM to every group, SIGKILL to what is left after the grace."""
+    left = [group for group in groups if signal_group(group, signal.SIGTERM)]
+    until = time.monotonic() + grace_seconds
+    while left and time.monotonic() < until:
+        time.sleep(0.05)
+        left = [group for group in left if signal_group(group, 0)]
+    for group in left:
+        signal_group(group, signal.SIGKILL)
+
+
+def watch() -> None:
+    """Read group ids until the starter is gone, then end them."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    end_groups([int(line) for line in sys.stdin if line.strip()])
+
+
+if __name__ == "__main__":
+    watch()
