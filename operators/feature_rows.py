@@ -1,0 +1,176 @@
+"""From partial aggregates to the rows that leave the operator, a column at a time.
+
+    (granularity, window end, partial) × many windows ── concatenate ──► aggregates ──► outputs ──► HAVING ──► WindowRows
+                                                                                                     live_batch │ final_batch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.accumulators import Layout
+from operators.expressions import compile_expression
+from operators.interner import Interner
+from operators.partials import Partial
+from operators.window_spec import Granularity, WindowSpec
+
+_LIVE_HEAD = (
+    ("customer_id", pa.string()),
+    ("feature_window", pa.string()),
+    ("feature_set", pa.string()),
+    ("window_start", pa.string()),
+    ("window_end", pa.string()),
+    ("revision", pa.int64()),
+    ("emitted_at", pa.int64()),
+    ("expires_at", pa.int64()),
+)
+_FINAL_HEAD = (("customer_id", pa.string()), ("window_start", pa.timestamp("ms")), ("window_end", pa.timestamp("ms")))
+_FINAL_TAIL = (("revision", pa.int64()), ("feature_set", pa.string()), ("dt", pa.string()), ("hour", pa.string()))
+
+
+@dataclass(frozen=True)
+class WindowPartial:
+    """All or some rows of one window, before they are rows: which feature set, the window [start, end) in epoch ms, the numbers."""
+
+    granularity: Granularity
+    start: int
+    end: int
+    partial: Partial
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """Rows of one window file, n of them, over one or more windows.
+
+    Attributes:
+        windows: the windows, in the order of `window`.
+        window: which window each row belongs to, shape (n,).
+        customer_id: strings, shape (n,).
+        columns: the file's feature columns in SQL order, shape (n,) each.
+        revision: how many events each row has counted, shape (n,).
+    """
+
+    windows: tuple[WindowPartial, ...]
+    window: npt.NDArray[np.int64]
+    customer_id: pa.Array
+    columns: tuple[tuple[str, pa.Array], ...]
+    revision: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+    def per_window(self, values: Sequence[object], arrow_type: pa.DataType) -> pa.Array:
+        """A column that is the same for all rows of a window: one value per window in, one per row out."""
+        return pa.array(values, arrow_type).take(pa.array(self.window))
+
+
+def live_schema(specs: Sequence[WindowSpec]) -> pa.Schema:
+    """Schema of the exit 'live': the head of the features table, then every window file's columns, each name once."""
+    columns = {name: expression.type for spec in specs for name, expression in spec.outputs}
+    return pa.schema([*_LIVE_HEAD, *columns.items()])
+
+
+def final_schema(spec: WindowSpec) -> pa.Schema:
+    """Schema of the exit 'final:<file>': as history stores it, partition columns last."""
+    columns = [(name, expression.type) for name, expression in spec.outputs]
+    return pa.schema([*_FINAL_HEAD, *columns, *_FINAL_TAIL])
+
+
+def instant(epoch_ms: int) -> str:
+    """`2026-01-31T12:00:30Z`, with milliseconds only where there are some."""
+    moment = datetime.fromtimestamp(epoch_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{moment}.{epoch_ms % 1000:03}Z" if epoch_ms % 1000 else f"{moment}Z"
+
+
+class RowMaker:
+    """Turns partials of one window file into rows.
+
+    Args:
+        spec: the window file.
+        layout: of the slices that the partials come from.
+        position: of the spec within the layout.
+        customers: names behind the customer codes.
+    """
+
+    def __init__(self, spec: WindowSpec, layout: Layout, position: int, customers: Interner) -> None:
+        self._spec = spec
+        self._readers = layout.readers[position]
+        self._revision = layout.revisions[position]
+        self._customers = customers
+        self._outputs = [(name, compile_expression(expression)) for name, expression in spec.outputs]
+        self._having = compile_expression(spec.having) if spec.having is not None else None
+
+    def rows(self, windows: Sequence[WindowPartial]) -> WindowRows | None:
+        """The rows of all windows that exist (at least one event counted) and that HAVING keeps; None: no row."""
+        counted = []
+        for window in windows:
+            partial = window.partial.where(window.partial.columns[self._revision] > 0)
+            if len(partial.codes):
+                counted.append(WindowPartial(window.granularity, window.start, window.end, partial))
+        if not counted:
+            return None
+        partials = [window.partial for window in counted]
+        columns = [np.concatenate(parts) for parts in zip(*(p.columns for p in partials), strict=True)]
+        counts = [np.concatenate(parts) for parts in zip(*(p.distinct_counts() for p in partials), strict=True)]
+        window = np.repeat(np.arange(len(counted)), [len(p.codes) for p in partials])
+        customer_id = self._customers.decode(np.concatenate([p.codes for p in partials]), pa.string())
+        starts, ends = (
+            pa.array(np.array(bound, np.int64)[window]).view(pa.timestamp("ms"))
+            for bound in ([w.start for w in counted], [w.end for w in counted])
+        )
+        inputs = [customer_id, *(read(columns, counts) for read in self._readers), starts, ends]
+        outputs = tuple((name, compute(inputs, len(window))) for name, compute in self._outputs)
+        rows = WindowRows(tuple(counted), window, customer_id, outputs, columns[self._revision])
+        return rows if self._having is None else _kept(rows, self._having(inputs, len(window)))
+
+
+def _kept(rows: WindowRows, having: pa.Array) -> WindowRows | None:
+    mask = pc.fill_null(having, False)
+    kept = np.asarray(mask)
+    if not kept.any():
+        return None
+    columns = tuple((name, column.filter(mask)) for name, column in rows.columns)
+    return WindowRows(rows.windows, rows.window[kept], rows.customer_id.filter(mask), columns, rows.revision[kept])
+
+
+def live_batch(rows: WindowRows, schema: pa.Schema, emitted_at_ms: int, ttl_seconds: int) -> pa.RecordBatch:
+    """The rows as items of the features table; columns of other window files are NULL."""
+    n, windows, string = len(rows), rows.windows, pa.string()
+    ends = [instant(w.end) for w in windows]
+    head = [
+        rows.customer_id,
+        rows.per_window([f"{w.granularity.feature_set}#{end}" for w, end in zip(windows, ends, strict=True)], string),
+        rows.per_window([w.granularity.feature_set for w in windows], string),
+        rows.per_window([instant(w.start) for w in windows], string),
+        rows.per_window(ends, string),
+        pa.array(rows.revision),
+        pa.repeat(pa.scalar(emitted_at_ms, pa.int64()), n),
+        rows.per_window([w.end // 1000 + ttl_seconds for w in windows], pa.int64()),
+    ]
+    own = dict(rows.columns)
+    rest = [own[f.name] if f.name in own else pa.nulls(n, f.type) for f in list(schema)[len(head) :]]
+    return pa.RecordBatch.from_arrays([*head, *rest], schema=schema)
+
+
+def final_batch(rows: WindowRows, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows as history stores them."""
+    windows, string = rows.windows, pa.string()
+    ends = [instant(w.end) for w in windows]
+    columns = [
+        rows.customer_id,
+        rows.per_window([w.start for w in windows], pa.timestamp("ms")),
+        rows.per_window([w.end for w in windows], pa.timestamp("ms")),
+        *(column for _, column in rows.columns),
+        pa.array(rows.revision),
+        rows.per_window([w.granularity.feature_set for w in windows], string),
+        rows.per_window([end[:10] for end in ends], string),
+        rows.per_window([end[11:13] for end in ends], string),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
