@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,7 @@ from operators.contract import CUSTOMER_ID, EVENT_TIME
 from operators.feature_rows import RowMaker, WindowPartial, final_batch, final_schema, instant, live_batch, live_schema
 from operators.feature_settings import FeatureSettings
 from operators.interner import Interner
+from operators.operator_stats import OperatorStats
 from operators.partials import Codes
 from operators.seen_ids import SeenIds
 from operators.slices import Slices, grid_groups
@@ -61,6 +62,14 @@ _COMPACT_FROM = 20_000  # customer codes; below it a compaction frees nothing wo
 _MAX_ROWS = 8192  # rows in one batch that leaves
 
 Exit = tuple[str, bytes]
+
+
+class _Batch(NamedTuple):
+    """One entry of the log: its number, its newest event time (epoch ms), its bytes."""
+
+    number: int
+    newest_event_ms: int
+    size: int
 
 
 class _Window:
@@ -91,17 +100,24 @@ class FeatureBucket:
         bucket: the bucket's key, for the account.
         settings: of the operator.
         state: of this bucket.
-        clock: of the subtask.
+        clock, stats: of the subtask.
         now_ms: the wall clock; a restored bucket's arrival clock runs on from here.
     """
 
     def __init__(
-        self, bucket: int, settings: FeatureSettings, state: BucketState, clock: ArrivalClock, now_ms: int
+        self,
+        bucket: int,
+        settings: FeatureSettings,
+        state: BucketState,
+        clock: ArrivalClock,
+        stats: OperatorStats,
+        now_ms: int,
     ) -> None:
         self._bucket = bucket
         self._settings = settings
         self._state = state
         self._clock = clock
+        self._stats = stats
         self._schema = packing.event_schema(settings.contract)
         self._fingerprint = packing.fingerprint(self._schema)
         self._time = self._schema.get_field_index(EVENT_TIME)
@@ -119,7 +135,7 @@ class FeatureBucket:
         ]
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._batches: deque[tuple[int, int]] = deque()  # (batch number, newest event time) in the log
+        self._batches: deque[_Batch] = deque()
         self._restored_until = 0
         self._slice_ms = min((group.slice_ms for group in self._groups), default=1000)
         self._restore(now_ms)
@@ -139,7 +155,10 @@ class FeatureBucket:
         if int(times.min()) < self.progress.closed_until:
             open_ = times >= self.progress.closed_until
             exits.append((REJECTED, self._reject(blob, times, open_)))
-            self.progress.window_closed += int((~open_).sum())
+            closed = int((~open_).sum())
+            self.progress.window_closed += closed
+            self._stats.window_closed += closed
+            exits += self._account(now_ms)  # at once: no timer may be left that would do it
             self._save()
             if not open_.any():
                 return exits
@@ -195,7 +214,7 @@ class FeatureBucket:
             oldest = min(int(_epoch_ms(batch.column(self._time)).min()) for batch in self._pending)
             due.append((oldest // self._slice_ms + 1) * self._slice_ms - 1)
         if self._batches:
-            due.append(self._batches[0][1] + self._settings.longest_ms + self._settings.grace_ms)
+            due.append(self._batches[0].newest_event_ms + self._settings.longest_ms + self._settings.grace_ms)
         return min(due, default=None)
 
     @property
@@ -213,9 +232,11 @@ class FeatureBucket:
         self._pending, self._pending_rows = [], 0
         fresh, touched = self._count(events)
         progress = self.progress
-        progress.counted_batch = self._batches[-1][0]
+        progress.counted_batch = self._batches[-1].number
         progress.counted += fresh.num_rows
         progress.duplicate += events.num_rows - fresh.num_rows
+        self._stats.counted += fresh.num_rows
+        self._stats.duplicate += events.num_rows - fresh.num_rows
         exits = list(self._reissue(touched))
         if self._settings.forwards_events and fresh.num_rows:
             names = self._settings.contract.names
@@ -254,7 +275,12 @@ class FeatureBucket:
         for window in self._windows:
             bounds = window.slices.bounds()
             if bounds is not None and window.tracker.has_live_rows:
-                yield from self._live(window, window.partials(window.tracker.due_live(clock, bounds)), now_ms)
+                written_until = window.tracker.live_until
+                partials = window.partials(window.tracker.due_live(clock, bounds))
+                first_ends = [p.end for p in partials if p.end > written_until]
+                if first_ends:
+                    self._stats.freshness_ms = now_ms - min(first_ends)
+                yield from self._live(window, partials, now_ms)
 
     def _finalise(self, until: int, now_ms: int) -> list[Exit]:
         """Windows that end at or before `until` are final, once; their live rows go out before them."""
@@ -283,6 +309,7 @@ class FeatureBucket:
         for some in _in_portions(partials):
             rows = window.maker.rows(some)
             if rows is not None:
+                self._stats.live_rows += len(rows)
                 batch = live_batch(rows, self._live_schema, now_ms, self._settings.item_ttl_seconds)
                 yield LIVE, packing.ipc_stream(batch)
 
@@ -296,6 +323,7 @@ class FeatureBucket:
         for some in _in_portions(partials):
             rows = window.maker.rows(some)
             if rows is not None:
+                self._stats.final_rows += len(rows)
                 yield FINAL + window.spec.name, packing.ipc_stream(final_batch(rows, window.final_schema))
         if now_ms is None:
             return
@@ -324,11 +352,12 @@ class FeatureBucket:
     # ------------------------------------------------------------------ state
 
     def _append(self, blob: bytes, newest_event_ms: int) -> None:
-        number = max(self._batches[-1][0] if self._batches else -1, self.progress.counted_batch) + 1
+        number = max(self._batches[-1].number if self._batches else -1, self.progress.counted_batch) + 1
         if not self._batches and not self._pending:
             self._state.schemas.put(self._fingerprint, self._schema.serialize().to_pybytes())
         self._state.log.put(number, blob)
-        self._batches.append((number, newest_event_ms))
+        self._stats.log_bytes += len(blob)
+        self._batches.append(_Batch(number, newest_event_ms, len(blob)))
 
     def _save(self) -> None:
         self._state.progress.update(self.progress.to_bytes())
@@ -346,7 +375,8 @@ class FeatureBucket:
         for number, blob in stored:
             events = self._unpack(blob, older)
             times = _epoch_ms(events.column(self._time))
-            self._batches.append((number, int(times.max())))
+            self._batches.append(_Batch(number, int(times.max()), len(blob)))
+            self._stats.log_bytes += len(blob)
             self._clock.hear(_newest(events.column(packing.ARRIVAL)), now_ms)
             if number > self.progress.counted_batch:
                 self._pending.append(events)
@@ -379,8 +409,10 @@ class FeatureBucket:
             return
         progress.closed_until = closed_until
         horizon = self._pruned_until()
-        while self._batches and self._batches[0][1] < horizon and self._batches[0][0] <= progress.counted_batch:
-            self._state.log.remove(self._batches.popleft()[0])
+        while self._batches and self._batches[0].newest_event_ms < horizon:
+            batch = self._batches.popleft()
+            self._state.log.remove(batch.number)
+            self._stats.log_bytes -= batch.size
         for group in self._groups:
             direct = max(spec.granularities[0].size_ms for spec in group.specs)
             group.forget(closed_until - direct, horizon)

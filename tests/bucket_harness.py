@@ -16,6 +16,7 @@ from operators.bucket_state import BucketState
 from operators.feature_bucket import END_OF_STREAM, FeatureBucket
 from operators.feature_settings import FeatureSettings
 from operators.gate import Gate
+from operators.operator_stats import OperatorStats
 from tests.delivered import CARD_VELOCITY, CONTRACT, CUSTOMER_SPEND
 
 T0 = 1_767_268_800_000  # 2026-01-01T12:00:00Z, a multiple of 15 minutes
@@ -79,7 +80,7 @@ class Bucket:
         self.state = state or BucketState(MapState(), MapState(), ValueState())
         self.gate = Gate(self.settings.contract, KEY, (7,))
         self.clock = ArrivalClock()
-        self.bucket = FeatureBucket(7, self.settings, self.state, self.clock, now_ms)
+        self.bucket = FeatureBucket(7, self.settings, self.state, self.clock, OperatorStats(), now_ms)
         self.out: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.rejects: dict[str, int] = defaultdict(int)
 

@@ -1,0 +1,126 @@
+"""The keyed operator in Flink: moves state, timers and bytes between Flink and `operators.feature_bucket`, and decides nothing."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyflink.common import Row, Time, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext, TimeDomain
+from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
+
+from operators.arrival_clock import ArrivalClock
+from operators.bucket_state import BucketState
+from operators.feature_bucket import END_OF_STREAM, Exit, FeatureBucket
+from operators.feature_settings import FeatureSettings
+from operators.operator_stats import READINGS, TOTALS, OperatorStats
+
+METRIC_GROUP = "kinesisanalytics"  # the only group that Managed Service for Apache Flink forwards to CloudWatch
+
+# The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an expired
+# log would leave the windows around the pause without their first half.
+_LOG_SAFETY_TTL = Time.days(400)
+
+
+@dataclass
+class _Timers:
+    """The next timers that are registered for a bucket; registering an earlier one again costs a round trip for nothing."""
+
+    tick_ms: int | None = None
+    watermark_ms: int | None = None
+
+
+class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
+    """(bucket, blob) in, (exit, Arrow IPC stream) out; see `operators.feature_bucket` for the contract of the state."""
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        self._settings = settings
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Declare the state, register the metrics."""
+        self._state = _declare_state(runtime_context)
+        self._clock = ArrivalClock()
+        self._stats = OperatorStats()
+        self._reported = OperatorStats()
+        self._buckets: dict[int, FeatureBucket] = {}
+        self._timers: dict[int, _Timers] = {}
+        self._watermark = 0
+        self._register_metrics(runtime_context)
+        gc.collect()
+        gc.freeze()  # imports are for ever; nothing on the hot path makes cycles, so full collections may be rare
+        gc.set_threshold(50_000, 20, 50)
+
+    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
+        """One blob of one bucket."""
+        now_ms = _now_ms()
+        key, bucket = self._current(ctx, now_ms)
+        yield from self._leave(bucket.receive(value[1], now_ms))
+        self._schedule(key, bucket, ctx, now_ms)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
+        """A tick (processing time) or a watermark (event time)."""
+        now_ms = _now_ms()
+        key, bucket = self._current(ctx, now_ms)
+        timers = self._timers[key]
+        if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
+            timers.tick_ms = None
+            yield from self._leave(bucket.tick(now_ms))
+        else:
+            timers.watermark_ms = None
+            self._watermark = ctx.timer_service().current_watermark()
+            yield from self._leave(bucket.advance(self._watermark, now_ms))
+        if self._watermark < END_OF_STREAM:
+            self._schedule(key, bucket, ctx, now_ms)
+
+    def _current(self, ctx: Any, now_ms: int) -> tuple[int, FeatureBucket]:
+        key = ctx.get_current_key()[0]
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = FeatureBucket(key, self._settings, self._state, self._clock, self._stats, now_ms)
+            self._buckets[key] = bucket
+            self._timers[key] = _Timers()
+        return key, bucket
+
+    def _leave(self, exits: list[Exit]) -> Iterator[Row]:
+        for exit_name, batch in exits:
+            yield Row(exit_name, batch)
+        for name, counter in self._counters.items():
+            done = getattr(self._stats, name)
+            counter.inc(done - getattr(self._reported, name))
+            setattr(self._reported, name, done)
+
+    def _schedule(self, key: int, bucket: FeatureBucket, ctx: Any, now_ms: int) -> None:
+        timers, service = self._timers[key], ctx.timer_service()
+        tick = bucket.next_tick_ms(now_ms)
+        if tick is not None and (timers.tick_ms is None or tick < timers.tick_ms):
+            timers.tick_ms = tick
+            service.register_processing_time_timer(tick)
+        watermark = bucket.next_watermark_ms()
+        if watermark is not None and (timers.watermark_ms is None or watermark < timers.watermark_ms):
+            timers.watermark_ms = watermark
+            service.register_event_time_timer(watermark)
+
+    def _register_metrics(self, runtime_context: RuntimeContext) -> None:
+        group = runtime_context.get_metrics_group().add_group(METRIC_GROUP)
+        self._counters = {name: group.counter(name) for name in TOTALS}
+        for name in READINGS:
+            group.gauge(name, lambda name=name: getattr(self._stats, name))
+        group.gauge("watermark_lag_ms", lambda: _now_ms() - self._watermark if 0 < self._watermark < END_OF_STREAM else 0)
+
+
+def _declare_state(runtime_context: RuntimeContext) -> BucketState:
+    bytes_type = Types.PRIMITIVE_ARRAY(Types.BYTE())
+    log = MapStateDescriptor("log", Types.LONG(), bytes_type)
+    log.enable_time_to_live(StateTtlConfig.new_builder(_LOG_SAFETY_TTL).build())
+    return BucketState(
+        runtime_context.get_map_state(log),
+        runtime_context.get_map_state(MapStateDescriptor("schemas", Types.LONG(), bytes_type)),
+        runtime_context.get_state(ValueStateDescriptor("progress", bytes_type)),
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
