@@ -3,10 +3,10 @@
     offset 0        4             8                 12              16
            | "FWB1" | fingerprint | length(events)  | length(raw)   | events ... | raw ... |
 
-Little-endian; `events` and `raw` are Arrow record batches without their schema (`RecordBatch.serialize`), both padded to
-8 bytes, so that reading copies nothing: the arrays are views of the blob and keep it alive. `events` holds the accepted
-events in arrival order, `raw` the records they came from, row by row; `raw` travels along only so that an event that turns
-out to be behind its window can be quarantined as it was. The event log keeps `drop_raw(blob)`.
+Little-endian; `events` and `raw` are Arrow record batches without their schema (`RecordBatch.serialize`), both padded
+to 8 bytes, so that reading copies nothing: the arrays are views of the blob and keep it alive. `events` holds the
+accepted events in arrival order, `raw` the records they came from, row by row; `raw` travels along only so that an
+event that turns out to be behind its window can be quarantined as it was. The event log keeps `drop_raw(blob)`.
 
 The fingerprint is a CRC-32 of the event schema's column names and types. Blobs live in Flink state: changing what the
 fingerprint is made of, the header or the order of the columns makes every stored log unreadable.
@@ -159,7 +159,8 @@ def ipc_stream(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream
 
 
 def read_ipc_stream(stream: bytes) -> pa.RecordBatch:
