@@ -173,7 +173,7 @@ class Account:
 class Masking:
     """The key of HMAC-SHA256 for pii columns. Another key gives other masked values for the same person."""
 
-    key: Secret = _key(_secret, f"a secret of at least {MIN_SECRET} characters")
+    key: Secret = _key(_secret, f"a secret of at least {MIN_SECRET} characters")  # noqa: RUF009 a dataclass field
 
 
 @dataclass(frozen=True)

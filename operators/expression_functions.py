@@ -140,8 +140,8 @@ def _arithmetic(name: str, result: pa.DataType, operands: Sequence[Operand]) -> 
     types = [operand.type for operand in operands]
     if len(types) == 1:
         return _negate(result) if name == "-" else lambda value: value
-    if any(pa.types.is_duration(t) for t in types):
-        return _shift_time(name, result, types)
+    if any(pa.types.is_duration(t) for t in (result, *types)):
+        return _time_arithmetic(name, result, types)
     if not all(is_number(t) for t in types):
         raise Unsupported(f"'{name}' of {types[0]} and {types[1]}")
     if pa.types.is_decimal(result):
@@ -160,12 +160,22 @@ def _negate(result: pa.DataType) -> Kernel:
     return negate
 
 
-def _shift_time(name: str, result: pa.DataType, types: Sequence[pa.DataType]) -> Kernel:
-    """A timestamp and an INTERVAL of days to milliseconds."""
-    if name not in ("+", "-") or not pa.types.is_timestamp(types[0]) or types[0] != result:
-        raise Unsupported(f"'{name}' of {types[0]} and {types[1]}")
-    shift: Kernel = pc.add if name == "+" else pc.subtract
-    return shift
+def _time_arithmetic(name: str, result: pa.DataType, types: Sequence[pa.DataType]) -> Kernel:
+    """A timestamp and an INTERVAL of days to milliseconds, or the distance of two timestamps (TIMESTAMPDIFF)."""
+    timestamp, other = types
+    shifts = timestamp == result and pa.types.is_duration(other)
+    distance = timestamp == other and pa.types.is_duration(result)
+    if name not in ("+", "-") or not pa.types.is_timestamp(timestamp) or not (shifts or distance):
+        raise Unsupported(f"'{name}' of {timestamp} and {other} as {result}")
+    function: Kernel = pc.add if name == "+" else pc.subtract
+    return function
+
+
+def _reinterpret(result: pa.DataType, operands: Sequence[Operand]) -> Kernel:
+    """An interval as its milliseconds."""
+    if not pa.types.is_duration(operands[0].type) or not pa.types.is_int64(result):
+        raise Unsupported(f"{operands[0].type} as {result}")
+    return lambda value: pc.cast(value, pa.int64())
 
 
 def _decimal_arithmetic(name: str, result: pa.DataType, types: Sequence[pa.DataType]) -> Kernel:
@@ -305,28 +315,12 @@ def _extract(result: pa.DataType, operands: Sequence[Operand]) -> Kernel:
     return lambda _unit, value: part(value).cast(result)
 
 
-_UNIT_MS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
-
-
-def _timestamp_difference(result: pa.DataType, operands: Sequence[Operand]) -> Kernel:
-    """TIMESTAMPDIFF(unit, from, to): whole units, cut towards zero."""
-    unit = operands[0].constant.as_py() if operands[0].constant is not None else None
-    types = [operand.type for operand in operands[1:]]
-    if unit not in _UNIT_MS or len(types) != 2 or types[0] != types[1]:
-        raise Unsupported(f"TIMESTAMPDIFF({unit}, {', '.join(map(str, types))})")
-    divisor = pa.scalar(_UNIT_MS[unit], pa.int64())
-
-    def kernel(_unit: Value, start: Value, end: Value) -> Value:
-        distance = pc.subtract(pc.cast(end, pa.int64()), pc.cast(start, pa.int64()))
-        return pc.divide(distance, divisor).cast(result, safe=False)
-
-    return kernel
-
-
 FUNCTIONS: dict[str, Builder] = {
     **{name: partial(_compare, name) for name in _COMPARISONS},
     **{name: partial(_arithmetic, name) for name in ("+", "-", "*", "/", "%")},
     "MOD": partial(_arithmetic, "%"),
+    "/INT": partial(_arithmetic, "/"),
+    "REINTERPRET": _reinterpret,
     "AND": _fold(pc.and_kleene),
     "OR": _fold(pc.or_kleene),
     "NOT": _unary(pc.invert),
@@ -356,6 +350,5 @@ FUNCTIONS: dict[str, Builder] = {
     "LN": _double(pc.ln),
     "LOG10": _double(pc.log10),
     "EXTRACT": _extract,
-    "TIMESTAMPDIFF": _timestamp_difference,
     **TEXT_FUNCTIONS,
 }

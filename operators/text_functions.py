@@ -73,8 +73,12 @@ def _substring(_result: pa.DataType, operands: Sequence[Operand]) -> Callable[..
     if start < 0 or (length is not None and length < 0):
         raise Unsupported("SUBSTRING with a negative position or length")
     first = max(start, 1) - 1
-    stop = None if length is None else first + length
-    return lambda value, *_constants: pc.utf8_slice_codeunits(value, first, stop)
+
+    def kernel(value: Any, *_constants: Any) -> Any:
+        longest = pc.max(pc.utf8_length(to_array(value))).as_py() or 0  # Arrow reserves memory for stop - start
+        return pc.utf8_slice_codeunits(value, first, max(first, longest if length is None else min(longest, first + length)))
+
+    return kernel
 
 
 def _trim(_result: pa.DataType, operands: Sequence[Operand]) -> Callable[..., Any]:

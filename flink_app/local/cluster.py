@@ -16,17 +16,17 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from flink_app.aws_clients import LOCAL_KEY, is_local
 from flink_app.local.cluster_config import ClusterSettings, flink_configuration, flink_home, write_configuration
 from flink_app.local.flink_rest import ClusterError, FlinkRest, root_cause
 from flink_app.local.places import LOCAL, PLUGINS, free_port
-from flink_app.local.watchdog import GRACE_SECONDS
+from flink_app.local.watchdog import Watchdog
 
 _JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 
@@ -61,7 +61,7 @@ class FlinkCluster(FlinkRest):
         self._job_manager: subprocess.Popen[bytes] | None = None
         self._task_managers: list[subprocess.Popen[bytes]] = []
         self._started = 0
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog: Watchdog | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -93,20 +93,10 @@ class FlinkCluster(FlinkRest):
 
     def stop(self) -> None:
         """End every process of the cluster, Python workers included; safe to call twice."""
-        processes = [process for process in (self._job_manager, *self._task_managers) if process]
         watchdog, self._watchdog = self._watchdog, None
         self._job_manager, self._task_managers = None, []
-        if watchdog is None:
-            return
-        assert watchdog.stdin is not None
-        watchdog.stdin.close()
-        for process in processes:  # reap, so that the watchdog sees the groups empty
-            try:
-                process.wait(GRACE_SECONDS + 2)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        watchdog.wait(GRACE_SECONDS + 2)
+        if watchdog:
+            watchdog.end()
 
     def add_task_manager(self, *, wait: bool = True) -> None:
         """Start one more TaskManager."""
@@ -115,7 +105,7 @@ class FlinkCluster(FlinkRest):
             self.wait_task_managers()
 
     def kill_task_manager(self, index: int = 0) -> None:
-        """End a TaskManager and its Python workers by kill -9, as a machine fails; the job restarts when slots allow."""
+        """End a TaskManager and its Python workers by kill -9, as a machine fails; the job restarts with other slots."""
         process = self._task_managers.pop(index)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -190,6 +180,7 @@ class FlinkCluster(FlinkRest):
         self.url = f"http://127.0.0.1:{port}"
         options = flink_configuration(self.settings, self.directory, self.savepoints, port, free_port())
         write_configuration(self.directory / "conf", options)
+        self._watchdog = Watchdog()
         self._job_manager = self._spawn("jobmanager")
 
         def answers() -> bool:
@@ -203,11 +194,6 @@ class FlinkCluster(FlinkRest):
 
     def _spawn(self, kind: str) -> subprocess.Popen[bytes]:
         """Start a Flink process in the foreground of its own process group, under the watchdog's eye."""
-        if self._watchdog is None:
-            script = Path(__file__).with_name("watchdog.py")
-            self._watchdog = subprocess.Popen(
-                [sys.executable, "-S", "-E", str(script)], stdin=subprocess.PIPE, start_new_session=True
-            )
         self._started += 1
         with (self.logs / f"{kind}-{self._started}.out").open("w") as output:
             return self._popen([str(flink_home() / "bin" / f"{kind}.sh"), "start-foreground"], output)
@@ -225,9 +211,7 @@ class FlinkCluster(FlinkRest):
             start_new_session=True,
         )
         assert self._watchdog is not None
-        assert self._watchdog.stdin is not None
-        self._watchdog.stdin.write(f"{process.pid}\n".encode())
-        self._watchdog.stdin.flush()
+        self._watchdog.watch(process)
         return process
 
     def _process_environment(self) -> dict[str, str]:
@@ -241,11 +225,11 @@ class FlinkCluster(FlinkRest):
             "PYTHONPYCACHEPREFIX": str(LOCAL / "pycache"),  # workers would compile Beam on every start without it
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        if self.settings.s3_endpoint:  # emulators take any credentials and do not speak CBOR
+        if is_local(self.settings.s3_endpoint):
             environment |= {
-                "AWS_CBOR_DISABLE": "1",
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_CBOR_DISABLE": "1",  # emulators do not speak it
+                "AWS_ACCESS_KEY_ID": LOCAL_KEY,
+                "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
                 "AWS_REGION": environment.get("AWS_REGION", "us-east-1"),
             }
             environment.pop("AWS_SESSION_TOKEN", None)

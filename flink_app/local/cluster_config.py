@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flink_app.aws_clients import LOCAL_KEY, is_local
+
 _BACKENDS = {"heap": "hashmap", "rocksdb": "rocksdb"}
 
 
@@ -91,12 +93,9 @@ def flink_configuration(
     if settings.checkpoint_interval_ms:
         options["execution.checkpointing.interval"] = f"{settings.checkpoint_interval_ms} ms"
     if settings.s3_endpoint:
-        options |= {
-            "s3.endpoint": settings.s3_endpoint,
-            "s3.path.style.access": "true",
-            "s3.access-key": "test",
-            "s3.secret-key": "test",
-        }
+        options["s3.endpoint"] = settings.s3_endpoint
+    if is_local(settings.s3_endpoint):
+        options |= {"s3.path.style.access": "true", "s3.access-key": LOCAL_KEY, "s3.secret-key": LOCAL_KEY}
     return {key: str(value) for key, value in {**options, **settings.extra}.items()}
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 GRACE_SECONDS = 4.0
 
@@ -33,6 +35,34 @@ def end_groups(groups: Iterable[int], grace_seconds: float = GRACE_SECONDS) -> N
         left = [group for group in left if signal_group(group, 0)]
     for group in left:
         signal_group(group, signal.SIGKILL)
+
+
+class Watchdog:
+    """Start processes that never outlive this one."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-S", "-E", str(Path(__file__).resolve())]
+        self._watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._watched: list[subprocess.Popen[bytes]] = []
+
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Take care of a process that leads its own process group."""
+        assert self._watcher.stdin is not None
+        self._watcher.stdin.write(f"{process.pid}\n".encode())
+        self._watcher.stdin.flush()
+        self._watched.append(process)
+
+    def end(self) -> None:
+        """End all groups now; afterwards the watchdog is gone."""
+        assert self._watcher.stdin is not None
+        self._watcher.stdin.close()
+        for process in self._watched:  # reap, else the watcher would see a group of one zombie
+            try:
+                process.wait(GRACE_SECONDS + 2)
+            except subprocess.TimeoutExpired:
+                signal_group(process.pid, signal.SIGKILL)
+                process.wait()
+        self._watcher.wait(GRACE_SECONDS + 2)
 
 
 def watch() -> None:

@@ -1,0 +1,30 @@
+"""AWS clients for what runs outside the job: emulators on this machine get test credentials, real AWS its usual ones."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any
+
+LOCAL_KEY = "test"  # access key and secret key for emulators
+
+
+def is_local(endpoint: str | None) -> bool:
+    """Whether the endpoint is on this machine: then it is an emulator, and no real credentials are sent to it."""
+    host = urllib.parse.urlsplit(endpoint or "").hostname
+    return host in {"127.0.0.1", "localhost", "::1"}
+
+
+def client(service: str, region: str, endpoint: str = "", *, connections: int = 10) -> Any:
+    """A boto3 client; `endpoint` empty is real AWS. Gives up on a silent endpoint after a few seconds."""
+    import boto3  # noqa: PLC0415 half a second, which `--help` need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=3,
+        read_timeout=30,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=connections,
+        s3={"addressing_style": "path"} if endpoint else {},
+    )
+    keys = {"aws_access_key_id": LOCAL_KEY, "aws_secret_access_key": LOCAL_KEY} if is_local(endpoint) else {}
+    return boto3.client(service, region_name=region, endpoint_url=endpoint or None, config=config, **keys)  # type: ignore[call-overload]
