@@ -48,7 +48,7 @@ public final class ArrowRows extends TableFunction<RowData> {
             return;
         }
         if (!columns.equals(parsedColumns)) {
-            reader = new ArrowStreamReader(rowType(columns, Thread.currentThread().getContextClassLoader()));
+            reader = new ArrowStreamReader(rowType(columns));
             parsedColumns = columns;
         }
         reader.read(stream, this::collect);
@@ -74,12 +74,12 @@ public final class ArrowRows extends TableFunction<RowData> {
         String columns =
                 call.getArgumentValue(1, String.class)
                         .orElseThrow(() -> new ValidationException("ARROW_ROWS: the columns are NULL; wanted 'name TYPE, ...'"));
-        return rowType(columns, ArrowRows.class.getClassLoader());
+        return rowType(columns);
     }
 
-    private static RowType rowType(String columns, ClassLoader classLoader) {
+    private static RowType rowType(String columns) {
         try {
-            RowType type = (RowType) LogicalTypeParser.parse("ROW<" + columns + ">", classLoader);
+            RowType type = (RowType) LogicalTypeParser.parse("ROW<" + columns + ">", ArrowRows.class.getClassLoader());
             new ArrowStreamReader(type); // a type that no reader exists for is an error of the statement, not of its first batch
             return type;
         } catch (RuntimeException error) {
