@@ -1,4 +1,4 @@
-"""AWS clients for what runs outside the job: emulators on this machine get test credentials, real AWS its usual ones."""
+"""AWS clients for what runs outside the job: emulators get test credentials, real AWS its usual ones."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class FlinkCluster(FlinkRest):
             self.wait_task_managers()
 
     def kill_task_manager(self, index: int = 0) -> None:
-        """End a TaskManager and its Python workers by kill -9, as a machine fails; the job restarts with other slots."""
+        """End a TaskManager and its Python workers by kill -9, as a machine fails; the job restarts where slots are."""
         process = self._task_managers.pop(index)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
