@@ -1,15 +1,15 @@
 """What the slices add up: the aggregates of all windows, taken apart into shared, mergeable columns.
 
-`SUM(amount)`, `AVG(amount)` of two window files need the same two columns (the sum and how many values it has); they are
-kept once. A column is a NumPy array with one value per customer, and merging two partial results is one of three ufuncs:
+`SUM(amount)` and `AVG(amount)` of two window files need the same columns (the sum, and of how many values); they are kept
+once. A column is a NumPy array with one value per customer; merging two partial results is one of three ufuncs:
 
-    aggregate             columns (operation)                                          result
-    COUNT(*), COUNT(x)    count (add)                                                  int64
-    SUM(x) exact          sum (add), count (add)                                       NULL where count is 0; integers wrap as in Java
-    SUM(x) DECIMAL        high, low (add; sum = high * 2**32 + low), count (add)       128-bit, cannot overflow below 2**31 events
-    AVG(x)                as SUM                                                       Flink's: truncated for integers, HALF_UP for DECIMAL
-    MIN(x), MAX(x)        extreme (minimum / maximum), count (add)                     NULL where count is 0
-    COUNT(DISTINCT x)     a set of (customer, value) pairs                             int64
+    aggregate           columns (operation)                        result
+    COUNT(*), COUNT(x)  count (add)                                int64
+    SUM(x)              sum (add), count (add)                     NULL where count is 0; integers wrap as in Java
+    SUM(x) of DECIMAL   high, low (add), count (add)               high * 2**32 + low: exact up to 2**31 events
+    AVG(x)              as SUM                                     Flink's: integers truncate, DECIMAL rounds HALF_UP
+    MIN(x), MAX(x)      min, max (minimum, maximum), count (add)   NULL where count is 0
+    COUNT(DISTINCT x)   a set of (customer, value) pairs           int64
 
 WHERE and FILTER are masks: a row that does not pass contributes the identity of the operation.
 """
@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 Filters = tuple[Expression, ...]
 Reader = Callable[[Sequence[Values], Sequence[Values]], pa.Array]
 
-_MERGE = {"add": np.add, "min": np.minimum, "max": np.maximum}
+_MERGE: dict[str, np.ufunc] = {"add": np.add, "min": np.minimum, "max": np.maximum}
 _LIMB = 32
 _LIMB_MASK = (1 << _LIMB) - 1
 _LONG_DIGITS = 18  # a DECIMAL of so many digits fits into 64 bits
@@ -71,7 +71,9 @@ class DistinctValues:
 class EventColumns:
     """The accepted events of one batch, with each expression evaluated at most once."""
 
-    def __init__(self, batch: pa.RecordBatch, compiled: dict[Expression, Callable[[list[pa.Array], int], pa.Array]]) -> None:
+    def __init__(
+        self, batch: pa.RecordBatch, compiled: dict[Expression, Callable[[list[pa.Array], int], pa.Array]]
+    ) -> None:
         self._columns = batch.columns
         self._rows = batch.num_rows
         self._compiled = compiled
@@ -251,7 +253,9 @@ def _number_reader(function: str, total: int, count: int, result: pa.DataType) -
     )
 
 
-def _decimal_reader(function: str, high: int, low: int, count: int, scale: int, result: pa.DataType) -> Reader:
+def _decimal_reader(  # noqa: PLR0917
+    function: str, high: int, low: int, count: int, scale: int, result: pa.DataType
+) -> Reader:
     if function == "AVG":
         return lambda columns, _counts: _decimal_average(columns[high], columns[low], columns[count], scale, result)
     if result.scale != scale:
@@ -265,8 +269,10 @@ def _decimal_reader(function: str, high: int, low: int, count: int, scale: int, 
     return total
 
 
-def _decimal_average(high: Values, low: Values, count: Values, scale: int, result: pa.DataType) -> pa.Array:
-    """sum / count as Flink's DecimalAvg does it: HALF_UP at the scale of the result (38 digits before, which never differs here)."""
+def _decimal_average(  # noqa: PLR0917
+    high: Values, low: Values, count: Values, scale: int, result: pa.DataType
+) -> pa.Array:
+    """Sum / count as Flink's DecimalAvg does it: HALF_UP at the scale of the result (38 digits before, which never differs here)."""
     nulls, divisor = _nulls(count), np.maximum(count, 1)
     factor = 10 ** (result.scale - scale)
     carried = high + (low >> _LIMB)
@@ -276,7 +282,7 @@ def _decimal_average(high: Values, low: Values, count: Values, scale: int, resul
         rounded = np.sign(scaled) * ((2 * np.abs(scaled) + divisor) // (2 * divisor))
         return decimal_array(np.column_stack((rounded, rounded >> 63)), nulls, result)
     unit, context = Decimal(1).scaleb(-result.scale), Context(prec=76, rounding=ROUND_HALF_UP)
-    sums = [((h << _LIMB) + l) for h, l in zip(high.tolist(), low.tolist(), strict=True)]
+    sums = [(above << _LIMB) + below for above, below in zip(high.tolist(), low.tolist(), strict=True)]
     averages = [
         context.divide(Decimal(s).scaleb(-scale, context), Decimal(n)).quantize(unit, ROUND_HALF_UP, context)
         for s, n in zip(sums, divisor.tolist(), strict=True)

@@ -1,8 +1,8 @@
 """The keyed state of one customer bucket, as the pure logic sees it.
 
-    log       batch number -> blob      the accepted events as they came, see `operators.packing`
-    schemas   fingerprint -> schema     how to read blobs written under an older contract
-    progress  64 bytes                  what has been promised so far
+log       batch number -> blob      the accepted events as they came, see `operators.packing`
+schemas   fingerprint -> schema     how to read blobs written under an older contract
+progress  64 bytes                  what has been promised so far
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import ClassVar, Protocol
 class Log(Protocol):
     """Keyed map state: Flink's MapState, or a dictionary in tests."""
 
-    def put(self, key: int, value: bytes) -> None: ...  # noqa: D102
-    def remove(self, key: int) -> None: ...  # noqa: D102
-    def items(self) -> Iterable[tuple[int, bytes]]: ...  # noqa: D102
+    def put(self, key: int, value: bytes) -> None: ...
+    def remove(self, key: int) -> None: ...
+    def items(self) -> Iterable[tuple[int, bytes]]: ...
 
 
 class Cell(Protocol):
     """Keyed value state: Flink's ValueState, or one field in tests."""
 
-    def value(self) -> bytes | None: ...  # noqa: D102
-    def update(self, value: bytes) -> None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...
+    def update(self, value: bytes) -> None: ...
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """From partial aggregates to the rows that leave the operator, a column at a time.
 
-    (granularity, window end, partial) × many windows ── concatenate ──► aggregates ──► outputs ──► HAVING ──► WindowRows
-                                                                                                     live_batch │ final_batch
+(granularity, window end, partial) × many windows ── concatenate ──► aggregates ──► outputs ──► HAVING ──► WindowRows
+                                                                                                 live_batch │ final_batch
 """
 
 from __future__ import annotations

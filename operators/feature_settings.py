@@ -34,7 +34,9 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         if self.dedup_ttl_ms < self.contract.lateness_ms:
-            raise ValueError(f"dedup TTL {self.dedup_ttl_ms} ms is below the lateness bound {self.contract.lateness_ms} ms")
+            raise ValueError(
+                f"dedup TTL {self.dedup_ttl_ms} ms is below the lateness bound {self.contract.lateness_ms} ms"
+            )
         if self.emit_interval_ms <= 0 or self.grace_ms < 0:
             raise ValueError(f"emit interval {self.emit_interval_ms} ms must be > 0, grace {self.grace_ms} ms >= 0")
 

@@ -108,7 +108,9 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         self._counters = {name: group.counter(name) for name in TOTALS}
         for name in READINGS:
             group.gauge(name, lambda name=name: getattr(self._stats, name))
-        group.gauge("watermark_lag_ms", lambda: _now_ms() - self._watermark if 0 < self._watermark < END_OF_STREAM else 0)
+        group.gauge(
+            "watermark_lag_ms", lambda: _now_ms() - self._watermark if 0 < self._watermark < END_OF_STREAM else 0
+        )
 
 
 def _declare_state(runtime_context: RuntimeContext) -> BucketState:

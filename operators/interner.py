@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ class Interner:
         """The values behind the codes, in their order."""
         values = self.values
         return pa.array([values[code] for code in codes.tolist()], arrow_type)
+
+    @staticmethod
+    def used(codes: Iterable[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+        """All codes that occur, ascending, each once."""
+        arrays = list(codes)
+        return np.unique(np.concatenate(arrays)) if arrays else np.empty(0, np.int64)
 
     def compact(self, used: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Forget all values but the used ones.

@@ -49,7 +49,10 @@ class Partial:
 
     def distinct_counts(self) -> list[Codes]:
         """Per distinct set, how many values each customer has, shape (c,)."""
-        return [np.diff(np.searchsorted(pairs, _edges(self.codes))) if len(self.codes) else self.codes for pairs in self.pairs]
+        return [
+            np.diff(np.searchsorted(pairs, _edges(self.codes))) if len(self.codes) else self.codes
+            for pairs in self.pairs
+        ]
 
     def renumbered(self, customers: Codes, values: Sequence[Codes]) -> Partial:
         """The same partial after the interners were compacted; the tables map old codes to new ones, order kept."""
@@ -119,7 +122,9 @@ def from_events(
     groups = keys[starts]
     spans = groups >> CODE_SHIFT
     codes = groups & ((1 << CODE_SHIFT) - 1)
-    pairs = [_slice_pairs(events.distinct(d), relative, customers, v) for d, v in zip(layout.distincts, values, strict=True)]
+    pairs = [
+        _slice_pairs(events.distinct(d), relative, customers, v) for d, v in zip(layout.distincts, values, strict=True)
+    ]
     begins = _group_starts(spans)
     for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(spans)], strict=True):
         span = int(spans[begin])

@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 UInt64s = npt.NDArray[np.uint64]
 
-_GROWTH = 8  # a run is merged into the one before it once that is less than this many times longer: few runs, few copies
+_GROWTH = (
+    8  # a run is merged into the one before it once that is less than this many times longer: few runs, few copies
+)
 
 
 @dataclass

@@ -16,7 +16,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from operators.accumulators import EventColumns, Layout
@@ -125,10 +124,10 @@ class Slices:
     def renumber(self, customers: Codes) -> None:
         """Take over the new customer codes after a compaction, and compact the distinct values likewise."""
         low = (1 << CODE_SHIFT) - 1
-        tables = []
-        for i, interner in enumerate(self._values):
-            used = [part.pairs[i] & low for span in self._spans() for part in span.parts]
-            tables.append(interner.compact(np.unique(np.concatenate(used)) if used else np.empty(0, np.int64)))
+        tables = [
+            values.compact(values.used(part.pairs[i] & low for span in self._spans() for part in span.parts))
+            for i, values in enumerate(self._values)
+        ]
         for span in self._spans():
             span.parts = [part.renumbered(customers, tables) for part in span.parts]
 

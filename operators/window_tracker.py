@@ -1,12 +1,12 @@
 """Which window rows are due: the bookkeeping of one window file in one bucket. No aggregates here, only time and customers.
 
-                 final_until          live_until      arrival clock
-    ──── final ──────┤──── written live ──────┤─── ended, due ──┤──── open ────►   window ends
+             final_until          live_until      arrival clock
+──── final ──────┤──── written live ──────┤─── ended, due ──┤──── open ────►   window ends
 
-    a window end passes the arrival clock   → all its customers are due, once
-    an event is counted in an ended window  → its customers are due again (corrected), once per tick
-    `emit: EVERY …`                         → open windows are due too, for the customers that changed
-    the watermark passes the window end     → all its customers are due as final rows, once
+a window end passes the arrival clock   → all its customers are due, once
+an event is counted in an ended window  → its customers are due again (corrected), once per tick
+`emit: EVERY …`                         → open windows are due too, for the customers that changed
+the watermark passes the window end     → all its customers are due as final rows, once
 """
 
 from __future__ import annotations

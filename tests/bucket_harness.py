@@ -75,7 +75,9 @@ def payment(customer: str, at_ms: int, number: int, **fields: Any) -> bytes:
 class Bucket:
     """One bucket behind a gate: records in, decoded rows out."""
 
-    def __init__(self, chosen: FeatureSettings | None = None, state: BucketState | None = None, now_ms: int = T0) -> None:
+    def __init__(
+        self, chosen: FeatureSettings | None = None, state: BucketState | None = None, now_ms: int = T0
+    ) -> None:
         self.settings = chosen or settings()
         self.state = state or BucketState(MapState(), MapState(), ValueState())
         self.gate = Gate(self.settings.contract, KEY, (7,))
@@ -87,7 +89,9 @@ class Bucket:
     def restored(self, now_ms: int = T0, **changes: Any) -> Bucket:
         """A new bucket from copies of this one's state, as after a crash; what this one wrote is kept."""
         state = BucketState(
-            MapState(dict(self.state.log.entries)), MapState(dict(self.state.schemas.entries)), ValueState(self.state.progress.stored)
+            MapState(dict(self.state.log.entries)),
+            MapState(dict(self.state.schemas.entries)),
+            ValueState(self.state.progress.stored),
         )
         again = Bucket(settings(**changes) if changes else self.settings, state, now_ms)
         again.out, again.rejects = self.out, self.rejects
@@ -136,7 +140,9 @@ class Bucket:
 
     def account(self) -> dict[str, int]:
         """Sums of the account rows."""
-        return {name: sum(row[name] for row in self.out["account"]) for name in ("counted", "duplicate", "window_closed")}
+        return {
+            name: sum(row[name] for row in self.out["account"]) for name in ("counted", "duplicate", "window_closed")
+        }
 
     def _take(self, exits: list[tuple[str, bytes]]) -> None:
         for name, stream in exits:

@@ -57,7 +57,11 @@ CARD_VELOCITY = WindowSpec(
     where=None,
     aggregates=(_COUNT, _SUM, _AVG, _MAX, _MERCHANTS),
     outputs=outputs(
-        ("tx_count", pa.int64()), ("amount_sum", TOTAL), ("amount_avg", MEAN), ("amount_max", MONEY), ("merchant_count", pa.int64())
+        ("tx_count", pa.int64()),
+        ("amount_sum", TOTAL),
+        ("amount_avg", MEAN),
+        ("amount_max", MONEY),
+        ("merchant_count", pa.int64()),
     ),
 )
 
@@ -73,6 +77,10 @@ CUSTOMER_SPEND = WindowSpec(
     where=None,
     aggregates=(_COUNT, _SUM, _MAX, _MERCHANTS, _ECOM_SUM),
     outputs=outputs(
-        ("tx_count", pa.int64()), ("amount_sum", TOTAL), ("amount_max", MONEY), ("merchant_count", pa.int64()), ("ecom_amount_sum", TOTAL)
+        ("tx_count", pa.int64()),
+        ("amount_sum", TOTAL),
+        ("amount_max", MONEY),
+        ("merchant_count", pa.int64()),
+        ("ecom_amount_sum", TOTAL),
     ),
 )

@@ -1,8 +1,8 @@
 """The windows of one bucket: edges of time, duplicates, lateness, restores; and random streams against the oracle.
 
-     slice            [12:00:00 ─────── 12:00:05)[12:00:05 ───── …
-     a payment at     12:00:04.999 │ 12:00:05.000 │ 12:00:05.001
-     window that ends 12:00:05       yes │ no           │ no
+slice            [12:00:00 ─────── 12:00:05)[12:00:05 ───── …
+a payment at     12:00:04.999 │ 12:00:05.000 │ 12:00:05.001
+window that ends 12:00:05       yes │ no           │ no
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ L = 120_000
 VELOCITY, MINUTE = "card_velocity", "customer_spend_1m"
 
 
-def one(at_ms: int, arrival_ms: int | None = None, number: int = 1, customer: str = "anna", **fields: object) -> list[tuple[bytes, int]]:
+def one(
+    at_ms: int, arrival_ms: int | None = None, number: int = 1, customer: str = "anna", **fields: object
+) -> list[tuple[bytes, int]]:
     return [(payment(customer, at_ms, number, **fields), at_ms if arrival_ms is None else arrival_ms)]
 
 
@@ -110,7 +112,12 @@ def test_final_rows_are_written_once_however_often_the_watermark_moves():
     for watermark in range(T0, T0 + 1_000_000, 1_700):
         bucket.watermark(watermark)
     bucket.end()
-    written = [(row["feature_set"], row["window_end"]) for name, rows in bucket.out.items() if name.startswith("final") for row in rows]
+    written = [
+        (row["feature_set"], row["window_end"])
+        for name, rows in bucket.out.items()
+        if name.startswith("final")
+        for row in rows
+    ]
     assert len(written) == len(set(written)) == 9
 
 
@@ -158,7 +165,9 @@ def test_a_new_window_is_warm_after_a_restart():
     bucket = Bucket(settings(specs=(CARD_VELOCITY,)))
     bucket.send(one(T0, number=1))
     bucket.watermark(T0 + 1_000)
-    wide = CARD_VELOCITY.__class__(**(CARD_VELOCITY.__dict__ | {"name": "wide", "granularities": (Granularity("wide", 60_000),)}))
+    wide = CARD_VELOCITY.__class__(
+        **(CARD_VELOCITY.__dict__ | {"name": "wide", "granularities": (Granularity("wide", 60_000),)})
+    )
     again = bucket.restored(specs=(CARD_VELOCITY, wide))
     again.send(one(T0 + 20_000, number=2))
     again.end()
@@ -231,7 +240,9 @@ def test_random_streams_give_the_oracles_rows_for_any_cut_restart_and_watermark(
     assert sum(len(rows) for name, rows in bucket.out.items() if name.startswith("final")) == len(expected), "each once"
     ends = {(row["feature_set"], row["customer_id"], row["window_end"]): row for row in bucket.out["live"]}
     stored = {(name, customer, oracle.epoch_ms(end)): row["revision"] for (name, customer, end), row in ends.items()}
-    assert stored == {key: row["revision"] for key, row in expected.items()}, "law 4: the features table equals the final rows"
+    assert stored == {key: row["revision"] for key, row in expected.items()}, (
+        "law 4: the features table equals the final rows"
+    )
     account = bucket.account() | {reason: bucket.rejects[reason] for reason in ("malformed", "future", "too_late")}
     assert {name: count for name, count in account.items() if count} == dict(exits)
     assert sum(account.values()) == len(records), "law 1"
