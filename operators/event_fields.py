@@ -2,8 +2,8 @@
 
 Every kind of field does the same two things. `column` turns the decoded values of a whole batch into one Arrow array,
 and marks the values that do not fit (what the array holds there is of no account). `problem` says in words why one JSON
-value does not fit; it is only asked about records that are rejected. A value fits or its record is malformed: nothing is
-rounded or converted (but fractions of a second finer than a millisecond are cut off, as Flink's cast does).
+value does not fit; it is only asked about records that are rejected. A value fits or its record is malformed: nothing
+is rounded or converted (but fractions of a second finer than a millisecond are cut off, as Flink's cast does).
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ class DecimalField(Field):
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
+        self.wire = msgspec.Raw  # holds a null too; `Raw | None` would give None for it
         kind = column.arrow_type
         self._exact = Context(prec=kind.precision, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact, InvalidOperation])
         self._unit = Decimal((0, (1,), -kind.scale))
@@ -171,7 +172,7 @@ class DecimalField(Field):
         return column, misfit
 
     def _wire(self) -> Any:
-        return msgspec.Raw  # takes null as well
+        return msgspec.Raw
 
     def _kind(self) -> str:
         return "a number"

@@ -141,7 +141,7 @@ def test_stored_events_take_on_a_column_that_the_contract_has_gained() -> None:
 def test_stored_events_cannot_take_on_a_changed_type_or_a_column_that_must_not_be_null() -> None:
     with pytest.raises(packing.PackingError, match=r"column 'amount' is decimal128\(12, 2\) in stored events"):
         packing.conform(events(1), SCHEMA.set(2, pa.field("amount", pa.decimal128(14, 2))))
-    with pytest.raises(packing.PackingError, match="column 'loyalty' does not exist .* int64 NOT NULL"):
+    with pytest.raises(packing.PackingError, match=r"column 'loyalty' does not exist .* int64 NOT NULL"):
         packing.conform(events(1), SCHEMA.append(pa.field("loyalty", pa.int64(), nullable=False)))
 
 
