@@ -28,6 +28,9 @@ import java.util.Optional;
  *
  * <p>Why a function of our own: Python hands over one value per batch, and Flink's ways to take a batch apart (UNNEST of
  * arrays, a row at a time from Python) copy the whole array for every row, or pay Python for every row.
+ *
+ * <p>Set {@code pipeline.object-reuse}. Without it Flink copies what goes from one operator of a chain to the next, and each
+ * row that leaves the join has the whole batch beside it: batches of 1,000 rows then cost some 14 µs a row instead of 1.
  */
 public final class ArrowRows extends TableFunction<RowData> {
 

@@ -13,10 +13,11 @@ import org.apache.flink.table.types.logical.RowType;
  * A table row as a DynamoDB write request, in which a NULL is an absent attribute.
  *
  * <p>Takes the place of the class of the same name in flink-connector-dynamodb 4.3.0-1.19 (pom.xml leaves the original
- * out), for two reasons. The original fails the job at the first NULL string and at the first NaN, and a feature without a
- * value is an everyday thing. And it converts through the SDK's bean mapper, building a new converter for each field of each
- * row; going from RowData straight to the item costs a small part of that. Name, constructor and options are the original's,
- * so {@code 'connector' = 'dynamodb'} stays what its documentation says.
+ * out): the original fails the job at the first NULL string and at the first NaN, and a feature without a value is an
+ * everyday thing. No option of this version changes that ({@code sink.ignore-nulls} came later). Speed is no reason: both
+ * take about 1 µs for a row of ten columns.
+ *
+ * <p>Name, constructor and options are the original's, so {@code 'connector' = 'dynamodb'} stays what its documentation says.
  */
 public class RowDataElementConverter implements ElementConverter<RowData, DynamoDbWriteRequest> {
 
