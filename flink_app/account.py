@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from flink_app.archive import ArchiveError, ArchiveStore
@@ -27,6 +27,7 @@ class Account:
     Attributes:
         records_in: rows of the raw archive.
         counted, duplicate: by the windows' own books.
+        live_rows, final_rows: rows that the windows wrote; no exit of records.
         malformed, future, too_late, window_closed: rows of the quarantine.
     """
 
@@ -37,11 +38,13 @@ class Account:
     future: int = 0
     too_late: int = 0
     window_closed: int = 0
+    live_rows: int = 0
+    final_rows: int = 0
 
     @property
     def exits(self) -> Mapping[str, int]:
         """Every exit by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "records_in"}
+        return {name: getattr(self, name) for name in ("counted", "duplicate", *REJECT_REASONS)}
 
     @property
     def is_balanced(self) -> bool:
@@ -83,13 +86,13 @@ class AccountBook:
             reason = re.search(r"reason=(\w+)", file)
             if reason is not None:
                 rejected[reason[1]] += self._quarantine.open(file).metadata.num_rows
-        counted = duplicate = 0
+        booked = dict.fromkeys(("counted", "duplicate", "live_rows", "final_rows"), 0)
         for file in self._new(self._account):
-            rows = self._account.open(file).read(["counted", "duplicate"])
-            counted += sum(rows.column("counted").to_pylist())
-            duplicate += sum(rows.column("duplicate").to_pylist())
+            rows = self._account.open(file).read(list(booked))
+            for name in booked:
+                booked[name] += sum(rows.column(name).to_pylist())
         records = sum(self._records.open(file).metadata.num_rows for file in self._new(self._records))
-        return Account(records, counted, duplicate, **rejected)
+        return Account(records, **booked, **rejected)
 
     def _new(self, store: ArchiveStore) -> list[str]:
         return [file for file in self._files(store) if file not in self._known]

@@ -49,6 +49,8 @@ ACCOUNT_SCHEMA = pa.schema(
         ("counted", pa.int64()),
         ("duplicate", pa.int64()),
         ("window_closed", pa.int64()),
+        ("live_rows", pa.int64()),
+        ("final_rows", pa.int64()),
         ("emitted_at", pa.timestamp("ms")),
         ("dt", pa.string()),
         ("hour", pa.string()),
@@ -100,6 +102,7 @@ class FeatureBucket:
         self._pending_rows = 0
         self._last_batch = self.progress.counted_batch
         self._doubtful_until = 0
+        self._written = {LIVE: 0, FINAL: 0}  # rows since the last account; what a crash loses of it is only a figure
         self._restore(now_ms)
 
     # ---- steps
@@ -278,22 +281,26 @@ class FeatureBucket:
     def _live(self, window: WindowOutput, partials: list[WindowPartial], now_ms: int) -> Iterator[Exit]:
         for rows in window.rows(partials):
             self._stats.live_rows += len(rows)
+            self._written[LIVE] += len(rows)
             batch = live_batch(rows, self._live_schema, now_ms, self._settings.item_ttl_seconds)
             yield LIVE, packing.ipc_stream(batch)
 
     def _final(self, window: WindowOutput, partials: list[WindowPartial]) -> Iterator[Exit]:
         for rows in window.rows(partials):
             self._stats.final_rows += len(rows)
+            self._written[FINAL] += len(rows)
             yield FINAL + window.spec.name, window.final_stream(rows)
 
     def _account(self, now_ms: int) -> list[Exit]:
-        owed = (self.progress.counted, self.progress.duplicate, self.progress.window_closed)
+        progress = self.progress
+        owed = (progress.counted, progress.duplicate, progress.window_closed, *self._written.values())
         if not any(owed):
             return []
         moment = instant(now_ms)
         row = (self._bucket, *owed, now_ms, moment[:10], moment[11:13])
         columns = [pa.array([value], column.type) for value, column in zip(row, ACCOUNT_SCHEMA, strict=True)]
-        self.progress.counted = self.progress.duplicate = self.progress.window_closed = 0
+        progress.counted = progress.duplicate = progress.window_closed = 0
+        self._written = {LIVE: 0, FINAL: 0}
         return [(ACCOUNT, packing.ipc_stream(pa.RecordBatch.from_arrays(columns, schema=ACCOUNT_SCHEMA)))]
 
     # ---- state
