@@ -55,7 +55,7 @@ def _resolve(sql: str, planning: TableEnvironment) -> tuple[Any, str]:
     options.put("connector", _CONNECTOR_FOR_PLANNING)
     identifier = operation.getTableIdentifier()
     catalog = environment.getCatalogManager()
-    catalog.createTable(table.copy(options), identifier, False)  # noqa: FBT003 a Java method: ignoreIfExists
+    catalog.createTable(table.copy(options), identifier, False)  # False: an existing table is an error
     return catalog.getTable(identifier).get().getResolvedSchema(), identifier.getObjectName()
 
 

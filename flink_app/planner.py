@@ -151,7 +151,8 @@ def plan_windows(
     Raises:
         SqlError: every problem of every file, each one line.
     """
-    windows, problems = [], []
+    windows: list[PlannedWindow] = []
+    problems: list[str] = []
     for file in files:
         try:
             windows.append(_plan_window(file, contract, planning))

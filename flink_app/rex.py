@@ -128,7 +128,7 @@ def _value(value: Any, kind: pa.DataType) -> Any:
 
 
 def _search(value: Expression, literal: Json) -> Expression:
-    """SEARCH(x, Sarg[…]), Calcite's form of IN, BETWEEN and chains of comparisons, as plain comparisons joined by OR."""
+    """SEARCH(x, Sarg[…]), Calcite's IN, BETWEEN and chains of comparisons, as plain comparisons joined by OR."""
     kind = arrow_type(literal["type"])
     sarg = literal["sarg"]
     ranges = [_in_range(value, entry, kind) for entry in sarg["ranges"]]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from flink_app.sql_problems import SqlError, position
@@ -70,7 +71,8 @@ def read_window_files(folder: Path, shown: Path | None = None) -> tuple[WindowFi
     paths = sorted(folder.glob("*.sql")) if folder.is_dir() else []
     if not paths:
         raise SqlError(f"{shown or folder}: no window files; add one SELECT per file, e.g. {folder.name}/velocity.sql")
-    files, problems = [], []
+    files: list[WindowFile] = []
+    problems: list[str] = []
     for path in paths:
         try:
             files.append(parse_window_file((shown or folder) / path.name, path.read_text(encoding="utf-8")))
@@ -94,7 +96,8 @@ def parse_window_file(path: Path, text: str) -> WindowFile:
         problems.append(f"{path}: the file name is the feature set: want [a-z][a-z0-9_]*.sql, got '{path.name}'")
     header, header_problems = _header(path, text)
     problems += header_problems
-    rollup, emit = (), None
+    rollup: tuple[int, ...] = ()
+    emit: int | None = None
     if "rollup" in header:
         rollup, problem = _rollup(*header["rollup"])
         problems += problem
@@ -142,7 +145,7 @@ def _without_comments(text: str) -> str:
 
 
 def _header(path: Path, text: str) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """key -> (place, value) of the comment lines at the top, and problems."""
+    """Key -> (place, value) of the comment lines at the top, and problems."""
     found: dict[str, tuple[str, str]] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -172,7 +175,7 @@ def _rollup(place: str, value: str) -> tuple[tuple[int, ...], list[str]]:
     if None in sizes:
         return (), [f"{place}: rollup '{value}' is not understood; {wanted}"]
     known = tuple(size for size in sizes if size is not None)
-    for smaller, larger in zip(known, known[1:], strict=False):
+    for smaller, larger in pairwise(known):
         if larger <= smaller or larger % smaller:
             got = f"{size_suffix(larger)} after {size_suffix(smaller)}"
             return (), [f"{place}: rollup sizes must ascend, each a multiple of the one before; got {got}"]

@@ -38,7 +38,8 @@ def as_double(value: Any) -> Any:
     if pa.types.is_decimal(value.type):
         column = decimals.from_arrow(value)
         doubles = decimals.to_double(column, value.type.precision)
-        return pa.array(doubles, pa.float64(), mask=None if column.valid is None else ~column.valid)
+        result = pa.array(doubles, pa.float64(), mask=None if column.valid is None else ~column.valid)
+        return result[0] if isinstance(value, pa.Scalar) else result
     return pc.cast(value, pa.float64(), safe=False)
 
 
@@ -63,6 +64,16 @@ def cast(source: pa.DataType, target: pa.DataType) -> Callable[[Any], Any]:
     """
     if source == target:
         return lambda value: value
+    kernel = _cast(source, target)
+
+    def keep_scalar(value: Any) -> Any:
+        result = kernel(value)
+        return result[0] if isinstance(value, pa.Scalar) and not isinstance(result, pa.Scalar) else result
+
+    return keep_scalar
+
+
+def _cast(source: pa.DataType, target: pa.DataType) -> Callable[[Any], Any]:
     if pa.types.is_null(source):
         return lambda value: pc.cast(value, target)
     if pa.types.is_string(target):

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.conversions import Unsupported
-from operators.expression_functions import Operand, build
+from operators.expression_functions import build
+from operators.operands import Operand
 
 __all__ = ["Call", "Column", "Expression", "Literal", "Unsupported", "columns_of", "compile_expression", "text_of"]
 

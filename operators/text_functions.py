@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.conversions import Unsupported, to_array
-
-if TYPE_CHECKING:
-    from operators.expression_functions import Builder, Operand
+from operators.operands import Builder, Operand
 
 _ONE_CHARACTER = r"[^\n\r\x{85}\x{2028}\x{2029}]"  # Java's dot
 
@@ -76,7 +74,9 @@ def _substring(_result: pa.DataType, operands: Sequence[Operand]) -> Callable[..
 
     def kernel(value: Any, *_constants: Any) -> Any:
         longest = pc.max(pc.utf8_length(to_array(value))).as_py() or 0  # Arrow reserves memory for stop - start
-        return pc.utf8_slice_codeunits(value, first, max(first, longest if length is None else min(longest, first + length)))
+        return pc.utf8_slice_codeunits(
+            value, first, max(first, longest if length is None else min(longest, first + length))
+        )
 
     return kernel
 
