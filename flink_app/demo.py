@@ -30,7 +30,7 @@ from flink_app.local.cluster import FlinkCluster
 from flink_app.local.places import LOCAL
 from flink_app.properties import Properties, read_properties
 from flink_app.run import local_cluster, records_read, submit
-from flink_app.show import show
+from flink_app.show import customer_features, feature_tables
 
 EVENTS: Final = 100_000
 CUSTOMERS: Final = 2_000
@@ -154,7 +154,10 @@ def _report(  # noqa: PLR0917 - one report, several sources
         suspicious = _most_suspicious(history)
     for customer in suspicious:
         say()
-        show(customer, properties=properties, feature_set="card_velocity", limit=3, console=console)
+        for table in feature_tables(
+            customer, customer_features(aws.client("dynamodb"), properties.features.table, customer, "card_velocity", 3)
+        ):
+            console.print(table)
     say()
     say("NOT as it must be" if problems else "all as it must be")
     return problems

@@ -76,7 +76,7 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
             self._schedule(key, bucket, ctx, now_ms)
 
     def _current(self, ctx: Any, now_ms: int) -> tuple[int, FeatureBucket]:
-        key = ctx.get_current_key()[0]
+        key = ctx.get_current_key()
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = FeatureBucket(key, self._settings, self._state, self._clock, self._stats, now_ms)
