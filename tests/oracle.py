@@ -34,11 +34,10 @@ def accepted_events(records: list[Record]) -> tuple[list[Event], Counter[str]]:
     seen = set()
     for data, arrival in records:
         try:
-            event = json.loads(data, parse_float=Decimal, parse_int=Decimal)
+            event = json.loads(data.decode(), parse_float=Decimal, parse_int=Decimal)
             event["time"] = epoch_ms(event["event_time"])
+            check_fields(event)
             identity = (event["customer_id"], event["event_id"])
-            if not (isinstance(event["amount"], Decimal) and all(isinstance(part, str) for part in identity)):
-                raise TypeError("wrong JSON type")
         except (ValueError, KeyError, TypeError):
             exits["malformed"] += 1
             continue
@@ -53,6 +52,21 @@ def accepted_events(records: list[Record]) -> tuple[list[Event], Counter[str]]:
             exits["counted"] += 1
             events.append(event)
     return events, exits
+
+
+def check_fields(event: Event) -> None:
+    """Every field has its type, every required one is there."""
+    for name in ("event_id", "customer_id", "merchant_id"):
+        if not isinstance(event[name], str) or not event[name]:
+            raise TypeError(name)
+    for name in ("currency", "country", "channel", "device_id", "email"):
+        if not isinstance(event.get(name), str | None):
+            raise TypeError(name)
+    if not isinstance(event.get("card_present"), bool | None):
+        raise TypeError("card_present")
+    amount = event["amount"]
+    if not isinstance(amount, Decimal) or amount != round(amount, 2) or abs(amount) >= 10**10:
+        raise ValueError(amount)
 
 
 def epoch_ms(text: str) -> int:
