@@ -22,7 +22,7 @@ from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from flink_app.contract_sql import flink_type, read_contract
 from flink_app.sql_problems import SqlError, sql_problem
-from flink_app.window_checks import FeatureColumn, clashes, column_problems, header_problems
+from flink_app.window_checks import FeatureColumn, clashes, column_problems, header_problems, place_of_select
 from flink_app.window_files import WindowFile, read_window_files
 from flink_app.window_plan import WindowQuery, window_query
 from operators.accumulators import Layout
@@ -219,7 +219,8 @@ def _compile(
     except Exception as error:  # noqa: BLE001 py4j raises a different class for each Java exception
         raise SqlError(sql_problem(file.path, file.sql, error, contract.names, contract.table)) from None
     if not _only_inserts(explained):
-        raise SqlError(f"{file.path}: the query changes rows that it has written; group by window_start and window_end")
+        place = place_of_select(file)
+        raise SqlError(f"{place}: the query changes rows that it has written; group by window_start and window_end")
     try:
         return columns, str(pipeline.compilePlan().asJsonString())
     except Exception:  # noqa: BLE001 valid for Flink, but without a compiled plan

@@ -14,6 +14,8 @@ from typing import Any
 
 from flink_app.errors import FraudWindowsError
 
+_WINDOW_FUNCTIONS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+
 
 class SqlError(FraudWindowsError):
     """Problems of the SQL files, collected: `sql/windows/velocity.sql:7:12: column 'amout' not found in events`."""
@@ -30,10 +32,22 @@ def sql_problem(path: Path, sql: str, error: BaseException, columns: Iterable[st
         table: the only table that exists.
     """
     line, column, message = _locate(error)
+    if line is None and (window := _unknown_window(sql)):
+        line, column, message = window
     message = _suggest(_readable(message), list(columns), table)
     if line is None:
         line, column = _first_word(sql)
     return f"{path}:{line}:{column}: {message}"
+
+
+def _unknown_window(sql: str) -> tuple[int, int, str] | None:
+    """The place of `TABLE(TUMBEL(TABLE …`, for which Flink names none."""
+    for call in re.finditer(r"\bTABLE\s*\(\s*(\w+)\s*\(\s*(?:DATA\s*=>\s*)?TABLE\b", sql, re.IGNORECASE):
+        if call[1].upper() not in _WINDOW_FUNCTIONS:
+            near = difflib.get_close_matches(call[1].upper(), _WINDOW_FUNCTIONS, 1, 0.6)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; want one of {', '.join(_WINDOW_FUNCTIONS)}"
+            return *position(sql, call.start(1)), f"unknown window function '{call[1]}'{hint}"
+    return None
 
 
 def _first_word(sql: str) -> tuple[int, int]:
@@ -77,6 +91,9 @@ def _readable(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     first = lines[0] if lines else "Flink refused the query without a message"
     first = re.sub(r"^Encountered \"(<EOF>|[^\"]*?)\s*\"?\.?(Was expecting.*)?$", r"unexpected '\1'", first)
+    first = re.sub(r"^(?:[a-z]+\.)+\w+(?:Exception|Error): ", "", first).replace("VARCHAR(2147483647)", "STRING")
+    if first.startswith("Unsupported SQL query! sqlQuery()"):
+        first = "want one SELECT, got another kind of statement"
     return re.sub(r"RECORDTYPE\([^<>]*\)", "TABLE", first).rstrip(".")
 
 

@@ -39,11 +39,17 @@ def column_problems(file: WindowFile, columns: Sequence[FeatureColumn]) -> list[
     for name, kind in types.items():
         if name in RESERVED:
             problems.append(f"{place}: column '{name}' is reserved for the stored row; give it another name")
+        elif (twice := re.fullmatch(r"(.+?)\d+", name)) and twice[1] in types and not _written(name, file.sql):
+            problems.append(f"{place}: two columns are named '{twice[1]}'; rename one")  # Flink renames it silently
         elif re.fullmatch(r"EXPR\$\d+", name):
             problems.append(f"{place}: column {int(name[5:]) + 1} has no name; add AS <name>")
         elif not _FEATURE_TYPE.fullmatch(kind):
             problems.append(f"{place}: column '{name}' is {kind}; a feature is a text, number, boolean or timestamp")
     return problems
+
+
+def _written(name: str, sql: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", sql) is not None
 
 
 def place_of_select(file: WindowFile) -> str:

@@ -158,7 +158,8 @@ def _window(aggregate: Json) -> tuple[str, int, int, int]:
     window = windowing["window"]
     kind = {"TumblingWindow": "TUMBLE", "HoppingWindow": "HOP"}.get(window["type"])
     if kind is None:
-        raise Unsupported(f"a {window['type'].removesuffix('Window').upper()} window")
+        name = {"CumulativeWindow": "CUMULATE", "SessionWindow": "SESSION"}.get(window["type"], window["type"])
+        raise Unsupported(f"a {name} window")
     if windowing["strategy"] != "TimeAttribute" or not windowing["isRowtime"] or aggregate["needRetraction"]:
         raise Unsupported(f"a window by {windowing['strategy']}")
     size = _milliseconds(window["size"])
