@@ -122,6 +122,17 @@ class ArchiveStore:
             raise ArchiveError(f"Source: path '{self.path}': {error}") from error
 
 
+@dataclass(frozen=True)
+class ChunkReader:
+    """Chunk number -> its records; picklable, runs in the workers."""
+
+    store: ArchiveStore
+    chunks: tuple[Chunk, ...]
+
+    def __call__(self, number: int) -> pa.RecordBatch:
+        return read_chunk(self.store, self.chunks[number])
+
+
 def list_chunks(store: ArchiveStore) -> tuple[Chunk, ...]:
     """All row groups of the archive by first arrival (then file and number, so that two listings agree).
 

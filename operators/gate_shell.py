@@ -3,7 +3,7 @@
 Keyed by      nothing
 State         none: a record is decided alone
 TTL, Timers   none
-Exits         rows (bucket, blob): accepted events by bucket, and what was rejected (an Arrow stream) under REJECTED_BUCKET
+Exits         rows (bucket, blob): accepted events by bucket, rejected ones (an Arrow stream) under REJECTED_BUCKET
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ METRIC_GROUP: Final = "kinesisanalytics"  # the only group that Managed Service 
 GATED_TYPE: Final[TypeInformation] = Types.ROW_NAMED(
     ["bucket", "batch"], [Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())]
 )
+CHUNK_TYPE: Final[TypeInformation] = Types.ROW_NAMED(["chunk", "clock_ms"], [Types.INT(), Types.LONG()])
+TICKET_TYPE: Final[TypeInformation] = Types.ROW_NAMED(
+    ["chunk", "padding", "clock"], [Types.INT(), Types.STRING(), Types.INSTANT()]
+)
 
 
 class _Counting:
@@ -53,8 +57,8 @@ class _Counting:
 def gate_function(gate: Gate) -> UserDefinedScalarFunctionWrapper:
     """The gate as a vectorised SQL function of (data, arrival_time, shard_id, sequence_number).
 
-    n records in, n rows ROW<bucket INT, batch BYTES> out, because that is what Flink demands: the blobs first (there are
-    never more than records), then NULLs. It is declared not deterministic: a deterministic one whose result is used
+    n records in, n rows ROW<bucket INT, batch BYTES> out, because that is what Flink demands: the blobs first (there
+    are never more than records), then NULLs. It is declared not deterministic: a deterministic one whose result is used
     twice (as a value and in a filter) Flink evaluates twice, the second time on other batches.
     """
     row = DataTypes.ROW([DataTypes.FIELD("bucket", DataTypes.INT()), DataTypes.FIELD("batch", DataTypes.BYTES())])
@@ -76,9 +80,9 @@ class GateColumns(ScalarFunction):  # type: ignore[misc]
     def eval(self, data: pd.Series, arrival_time: pd.Series, shard_id: pd.Series, number: pd.Series) -> pd.DataFrame:
         arrival_ms = arrival_time.to_numpy("datetime64[ms]").astype(np.int64)
         rows = self._counting.rows(data.tolist(), arrival_ms, shard_id.tolist(), number.tolist())
-        filler = [None] * (len(data) - len(rows))
-        columns = {"bucket": [bucket for bucket, _ in rows], "batch": [blob for _, blob in rows]}
-        return pd.DataFrame({name: pd.Series([*values, *filler], dtype=object) for name, values in columns.items()})
+        filler: list[Any] = [None] * (len(data) - len(rows))
+        columns: dict[str, list[Any]] = {"bucket": [bucket for bucket, _ in rows], "batch": [blob for _, blob in rows]}
+        return pd.DataFrame({name: pd.Series(values + filler, dtype=object) for name, values in columns.items()})
 
 
 class GateChunks(ProcessFunction):  # type: ignore[misc]
@@ -104,3 +108,17 @@ class GateChunks(ProcessFunction):  # type: ignore[misc]
             arrival_ms = arrival.cast(pa.int64()).to_numpy()
             for bucket, blob in self._counting.rows(data, arrival_ms, shard, seq):
                 yield Row(bucket, blob)
+
+
+class ChunkClock(ProcessFunction):  # type: ignore[misc]
+    """Chunk number -> (number, clock): the watermark that holds from this chunk on.
+
+    Args:
+        clocks_ms: first arrival - L - 1 ms of each chunk, ascending.
+    """
+
+    def __init__(self, clocks_ms: tuple[int, ...]) -> None:
+        self._clocks_ms = clocks_ms
+
+    def process_element(self, value: int, ctx: Any) -> Iterator[Row]:  # noqa: ARG002 - the signature is PyFlink's
+        yield Row(value, self._clocks_ms[value])

@@ -1,0 +1,62 @@
+"""The application as Managed Service for Apache Flink starts it: read the properties, build the job, submit, return.
+
+    flink run --jarfile fraud-windows-connectors.jar --python flink_app/main.py [--properties FILE]
+
+What a person can act on is printed as lines `error: …`, exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # resolved: Flink's launcher starts a symlink
+sys.path.insert(0, str(ROOT))
+
+from flink_app.archive import ArchiveStore, ChunkReader, list_chunks  # noqa: E402 - the path comes first
+from flink_app.errors import FraudWindowsError  # noqa: E402
+from flink_app.job import build  # noqa: E402
+from flink_app.parts import Job  # noqa: E402
+from flink_app.planner import plan_sql  # noqa: E402
+from flink_app.properties import Properties, read_properties  # noqa: E402
+from flink_app.runtime import environments, ship  # noqa: E402
+
+JOB_NAME = "fraud-windows"
+
+
+def read_job(properties: Properties) -> Job:
+    """Everything that the graph is built from.
+
+    Raises:
+        FraudWindowsError: SQL that cannot run, no archive, properties that contradict the contract.
+    """
+    plan = plan_sql(ROOT / "sql", Path("sql"))
+    chunks = None
+    if properties.source.kind == "archive":
+        store = ArchiveStore(properties.source.path, properties.aws.region, properties.aws.endpoint)
+        chunks = ChunkReader(store, list_chunks(store))
+    job = Job(properties, plan, chunks)
+    try:
+        _ = job.gate, job.settings
+    except ValueError as error:
+        raise FraudWindowsError(str(error)) from error
+    return job
+
+
+def main(arguments: list[str]) -> None:
+    """Submit the job; it goes on when this has returned."""
+    given = Path(arguments[arguments.index("--properties") + 1]) if "--properties" in arguments else None
+    try:
+        job = read_job(read_properties(given))
+        env, tables = environments()
+        ship(env, ROOT)
+        build(env, tables, job)
+    except FraudWindowsError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    env.execute_async(JOB_NAME)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

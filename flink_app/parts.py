@@ -1,0 +1,53 @@
+"""What a job is made of: everything that was read, listed and checked before a graph is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flink_app.archive import ChunkReader
+from flink_app.planner import SqlPlan
+from flink_app.properties import Properties
+from operators.buckets import bucket_keys
+from operators.feature_settings import FeatureSettings
+from operators.gate import Gate
+
+_IDLE_BEYOND_LATENESS_MS = 10_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """See the module.
+
+    Attributes:
+        properties: sinks that they do not configure are not attached.
+        plan: contract and windows.
+        chunks: of the archive to read; None reads the stream.
+    """
+
+    properties: Properties
+    plan: SqlPlan
+    chunks: ChunkReader | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """The gate of the contract."""
+        keys = bucket_keys(self.properties.state.buckets)
+        return Gate(self.plan.contract, self.properties.masking.key.reveal(), keys)
+
+    @property
+    def settings(self) -> FeatureSettings:
+        """What the keyed operator is told."""
+        state, features = self.properties.state, self.properties.features
+        idle_ms = self.plan.contract.lateness_ms + _IDLE_BEYOND_LATENESS_MS
+        if state.idle_final_seconds is not None:
+            idle_ms = state.idle_final_seconds * 1000
+        return FeatureSettings(
+            contract=self.plan.contract,
+            specs=self.plan.specs,
+            emit_interval_ms=features.emit_interval_ms,
+            item_ttl_seconds=features.ttl_days * 86_400,
+            dedup_ttl_ms=state.dedup_ttl_seconds * 1000,
+            grace_ms=state.grace_seconds * 1000,
+            idle_final_ms=idle_ms if self.chunks is None else None,
+            forwards_events=bool(self.plan.natives),
+        )

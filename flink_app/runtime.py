@@ -1,0 +1,210 @@
+"""What depends on the Flink version: settings, and the places where PyFlink has no public way and py4j is used.
+
+First runtime: Flink 1.20. What a later one forbids in code (`python.fn-execution.*` from 2.2 on) is set here and
+only here.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pyflink.common import Configuration, Types
+from pyflink.common.typeinfo import TypeInformation
+from pyflink.datastream import DataStream, KeyedStream, ProcessFunction, StreamExecutionEnvironment
+from pyflink.datastream.data_stream import _create_j_data_stream_python_function_info
+from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction
+from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment, Table
+from pyflink.util.java_utils import add_jars_to_context_class_loader, get_field, get_j_env_configuration
+
+from operators.buckets import MAX_PARALLELISM
+
+JOB_SETTINGS: Final = {
+    "pipeline.max-parallelism": str(MAX_PARALLELISM),  # part of every savepoint: bucket keys are chosen for it
+    "pipeline.object-reuse": "true",  # no step keeps or changes a row that it was given
+    "pipeline.auto-watermark-interval": "100 ms",
+    "python.fn-execution.bundle.time": "200",  # a row waits so long at the most, at the gate and at the windows
+}
+TABLE_SETTINGS: Final = {
+    "table.local-time-zone": "UTC",
+    "table.exec.source.idle-timeout": "30 s",  # a reader without a shard must not hold the others' watermark
+    "python.fn-execution.arrow.batch.size": "10000",  # the gate's work per batch is mostly fixed: fewer, larger ones
+    "python.fn-execution.bundle.size": "10000",  # here, so that only the gate has it: the windows count blobs
+}
+PACKAGES: Final = ("operators", "flink_app")
+_ARROW_ROWS: Final = "fraudwindows.ArrowRows"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator of the job graph, as a savepoint knows it.
+
+    Attributes:
+        uid: None if Flink would make one up.
+        name: as the web UI shows it.
+        parallelism: number of subtasks.
+        slots: slot sharing group.
+    """
+
+    uid: str | None
+    name: str
+    parallelism: int
+    slots: str
+
+
+def environments(
+    settings: Mapping[str, str] | None = None, jar: Path | None = None
+) -> tuple[StreamExecutionEnvironment, StreamTableEnvironment]:
+    """The two faces of one job, with the job's settings.
+
+    Args:
+        settings: Flink options on top, for tests and the in-process cluster.
+        jar: the connector jar where nobody submits it: in-process. Planning and code generation need it too, so it
+            goes into the class loader of this process before anything else.
+    """
+    settings = dict(settings or {})
+    if jar is not None:
+        settings["pipeline.jars"] = jar.resolve().as_uri()
+        add_jars_to_context_class_loader([settings["pipeline.jars"]])
+    configuration = Configuration()
+    for key, value in {**JOB_SETTINGS, **settings}.items():
+        configuration.set_string(key, value)
+    env = StreamExecutionEnvironment.get_execution_environment(configuration)
+    if jar is not None:
+        _use_this_class_loader(env)
+    tables = StreamTableEnvironment.create(env)
+    for key, value in TABLE_SETTINGS.items():
+        if key not in settings:
+            tables.get_config().set(key, value)
+    tables.create_java_temporary_function("ARROW_ROWS", _ARROW_ROWS)
+    return env, tables
+
+
+def ship(env: StreamExecutionEnvironment, root: Path) -> None:
+    """Send the application's packages to the Python workers, as one archive on their path."""
+    archive = Path(tempfile.mkdtemp(prefix="fraud-windows-")) / "application.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in sorted(file for package in PACKAGES for file in (root / package).rglob("*.py")):
+            packed.write(file, file.relative_to(root))
+    env.add_python_file(str(archive))
+
+
+def _use_this_class_loader(env: StreamExecutionEnvironment) -> None:
+    """Generated code is compiled in the class loader that a local environment was itself loaded from: not the jar's."""
+    local = env._j_stream_execution_environment  # noqa: SLF001
+    here = get_gateway().jvm.Thread.currentThread().getContextClassLoader()
+    get_field(local.getClass(), "userClassloader").set(local, here)
+
+
+def table_stream(tables: StreamTableEnvironment, table: Table) -> DataStream:
+    """A table as a stream of table rows: they stay in Flink's internal format, nothing is converted.
+
+    Translating a table twice would read its source twice; a stream that is viewed as a table again is read once.
+    """
+    row_data = get_gateway().jvm.org.apache.flink.table.data.RowData._java_lang_class  # noqa: SLF001
+    data_type = table._j_table.getResolvedSchema().toSourceRowDataType().bridgedTo(row_data)  # noqa: SLF001
+    return DataStream(tables._j_tenv.toDataStream(table._j_table, data_type))  # noqa: SLF001
+
+
+def row_stream(tables: StreamTableEnvironment, table: Table, row_type: TypeInformation) -> DataStream:
+    """A table as a stream of `Row`, declared as the row type that PyFlink's operators want."""
+    stream = tables._j_tenv.toDataStream(table._j_table)  # noqa: SLF001
+    stream.getTransformation().setOutputType(row_type.get_java_type_info())
+    return DataStream(stream)
+
+
+def key_by_first_field(stream: DataStream, key: TypeInformation, value: TypeInformation) -> KeyedStream:
+    """Key a stream of rows (key, value) without PyFlink's `key_by`, which sends every row through Python for its key.
+
+    A keyed process function then sees the value; the key is the context's current key.
+    """
+    selector = get_gateway().jvm.KeyByKeySelector()
+    keyed = stream._j_data_stream.keyBy(selector, Types.ROW([key]).get_java_type_info())  # noqa: SLF001
+    return KeyedStream(keyed, value, stream)
+
+
+def process_one_by_one(
+    stream: DataStream, function: ProcessFunction, name: str, output_type: TypeInformation, input_type: TypeInformation
+) -> DataStream:
+    """A process function whose bundles hold one element: for elements that stand for much work.
+
+    With common bundles Flink would hand over a thousand before it looks at the results, and neither a watermark nor a
+    checkpoint barrier could pass meanwhile.
+    """
+    jvm = get_gateway().jvm
+    configuration = jvm.org.apache.flink.configuration.Configuration()
+    configuration.addAll(get_j_env_configuration(stream._j_data_stream.getExecutionEnvironment()))  # noqa: SLF001
+    configuration.setString("python.fn-execution.bundle.size", "1")
+    operator = jvm.ExternalPythonProcessOperator(
+        configuration,
+        _create_j_data_stream_python_function_info(function, UserDefinedDataStreamFunction.PROCESS),
+        input_type.get_java_type_info(),
+        output_type.get_java_type_info(),
+    )
+    return DataStream(stream._j_data_stream.transform(name, output_type.get_java_type_info(), operator))  # noqa: SLF001
+
+
+def attach(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, stage: str, inserts: Iterable[str]) -> None:
+    """Add INSERT statements, planned together, as one stage of the job: their operators get uids `<stage>: …`.
+
+    Each stage is planned alone, so that an edited window file changes no other stage's operators.
+    """
+    transformations = env._j_stream_execution_environment.getTransformations()  # noqa: SLF001
+    before = len(transformations)
+    together = tables.create_statement_set()
+    for insert in inserts:
+        together.add_insert_sql(insert)
+    together.attach_as_datastream()
+    _set_uids(stage, list(transformations)[before:])
+
+
+def set_uids(stage: str, stream: DataStream) -> DataStream:
+    """Give every operator from the stream upwards that has no uid yet one: `<stage>: <operator>`.
+
+    A table's operators have none of their own, and those that Flink makes up change with any edit of the job, which
+    would orphan the position in the stream.
+    """
+    _set_uids(stage, [stream._j_data_stream.getTransformation()])  # noqa: SLF001
+    return stream
+
+
+def _set_uids(stage: str, transformations: Iterable[Any]) -> None:
+    counts: Counter[str] = Counter()
+    seen: set[int] = set()
+
+    def visit(transformation: Any) -> None:
+        if transformation.getId() in seen or transformation.getUid() is not None:
+            return
+        seen.add(transformation.getId())
+        for source in transformation.getInputs():
+            visit(source)
+        if transformation.getClass().getSimpleName() != "PartitionTransformation":
+            name = _kind(transformation)
+            counts[name] += 1
+            transformation.setUid(f"{stage}: {name}" + (f" {counts[name]}" if counts[name] > 1 else ""))
+
+    for transformation in transformations:
+        visit(transformation)
+
+
+def _kind(transformation: Any) -> str:
+    """The operator's name without what changes with the SQL: `Calc(select=[…])` -> `Calc`, `Calc[7]` -> `Calc`."""
+    name = re.sub(r"[\[(:].*$", "", str(transformation.getName())).strip()
+    return re.sub(r"^\*anonymous.*", "TableFromDataStream", name) or "step"
+
+
+def steps(env: StreamExecutionEnvironment) -> tuple[Step, ...]:
+    """Every operator of the job graph that would be submitted now."""
+    graph = env._generate_stream_graph(clear_transformations=False)  # noqa: SLF001
+    nodes = get_gateway().jvm.java.util.ArrayList(graph.getStreamNodes())
+    return tuple(
+        Step(node.getTransformationUID(), node.getOperatorName(), node.getParallelism(), node.getSlotSharingGroup())
+        for node in nodes
+    )

@@ -1,0 +1,121 @@
+"""Where records come from: the Kinesis stream, or the raw archive of an earlier run. Both end in the same gated rows.
+
+    kinesis   SQL source ─► records ─► gate (vectorised) ─► gated    watermark: arrival - L - 1 ms, per reader
+    archive   chunk numbers ─► tickets ─► read + gate    ─► gated    watermark: first arrival - L - 1 ms, per chunk
+              parallelism 1     ╰ rebalance
+
+`gated` is a table (bucket INT, batch BYTES, clock TIMESTAMP_LTZ(3) *ROWTIME*).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pyflink.common import Types, WatermarkStrategy
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.datastream.connectors.number_seq import NumberSequenceSource
+from pyflink.table import Schema, StreamTableEnvironment, Table
+from pyflink.table.expressions import col, lit
+
+from flink_app import runtime
+from flink_app.parts import Job
+from flink_app.sql_templates import endpoint_option, statements, text
+from operators.gate import Gate
+from operators.gate_shell import CHUNK_TYPE, GATED_TYPE, TICKET_TYPE, ChunkClock, GateChunks, gate_function
+
+_PADDING: Final = (
+    256 * 1024
+)  # characters: a ticket fills several network buffers, so that only one or two of them queue
+_ARCHIVE_BATCH_ROWS: Final = 10_000
+
+
+def kinesis_records(tables: StreamTableEnvironment, job: Job) -> None:
+    """The view `records` over the stream; read once, whoever looks at it."""
+    properties = job.properties
+    for statement in statements(
+        Path("sources/kinesis.sql"),
+        watermark_delay=interval(job.plan.contract.lateness_ms + 1),
+        stream=text(properties.source.stream),
+        region=text(properties.aws.region),
+        endpoint=endpoint_option(properties.aws.endpoint),
+        initial_position=properties.source.initial_position,
+    ):
+        tables.execute_sql(statement)
+    records_view(tables, "kinesis")
+
+
+def interval(milliseconds: int) -> str:
+    """A duration as INTERVAL … DAY TO SECOND(3) has it: 120001 -> '0 00:02:00.001'."""
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days} {hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"
+
+
+def records_view(tables: StreamTableEnvironment, source: str) -> None:
+    """The view `records` over a table (data, arrival_time, shard_id, sequence_number) with a watermark."""
+    stream = runtime.set_uids(source, runtime.table_stream(tables, tables.from_path(source)))
+    schema = (
+        Schema.new_builder()
+        .column("data", "BYTES")
+        .column("arrival_time", "TIMESTAMP_LTZ(3)")
+        .column("shard_id", "STRING")
+        .column("sequence_number", "STRING")
+        .watermark("arrival_time", "SOURCE_WATERMARK()")
+        .build()
+    )
+    tables.create_temporary_view("records", tables.from_data_stream(stream, schema))
+
+
+def gate_records(tables: StreamTableEnvironment, gate: Gate) -> Table:
+    """`records` through the gate."""
+    function = gate_function(gate)
+    columns = [col(name) for name in ("data", "arrival_time", "shard_id", "sequence_number")]
+    gated = tables.from_path("records").select(function(*columns).alias("gated"), col("arrival_time").alias("clock"))
+    rows = gated.select(
+        col("gated").get("bucket").alias("bucket"), col("gated").get("batch").alias("batch"), col("clock")
+    ).filter(col("batch").is_not_null)
+    stream = runtime.set_uids("gate", runtime.table_stream(tables, rows))
+    clock = _gated_schema().column("clock", "TIMESTAMP_LTZ(3)")
+    return tables.from_data_stream(stream, clock.watermark("clock", "SOURCE_WATERMARK()").build())
+
+
+def gate_archive(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, job: Job) -> Table:
+    """The archive through the gate: the same rows as `gate_records`, exact for any order of files and parallelism.
+
+    Chunk numbers are the source's position in a checkpoint. A ticket carries padding, because whatever is queued
+    between clock and readers must be worked off before a checkpoint barrier behind it: two chunks, not thousands.
+    """
+    assert job.chunks is not None
+    clocks = tuple(chunk.first_arrival_ms - job.plan.contract.lateness_ms - 1 for chunk in job.chunks.chunks)
+    numbers = env.from_source(
+        NumberSequenceSource(0, len(clocks) - 1),
+        WatermarkStrategy.no_watermarks(),
+        "archive",
+        type_info=Types.LONG(),
+    )
+    numbers.set_parallelism(1).uid("archive: chunks")
+    clocked = runtime.process_one_by_one(numbers, ChunkClock(clocks), "clock", CHUNK_TYPE, Types.LONG())
+    clocked.set_parallelism(1).uid("archive: clock")
+    schema = (
+        Schema.new_builder()
+        .column("chunk", "INT")
+        .column("clock_ms", "BIGINT")
+        .column_by_expression("clock", "TO_TIMESTAMP_LTZ(clock_ms, 3)")
+        .watermark("clock", "clock")
+        .build()
+    )
+    padding = lit(" ").repeat(_PADDING).alias("padding")
+    timed = tables.from_data_stream(clocked, schema).select(col("chunk"), padding, col("clock"))
+    tickets = runtime.set_uids("archive", runtime.row_stream(tables, timed, TICKET_TYPE))
+    read = GateChunks(job.gate, job.chunks, _ARCHIVE_BATCH_ROWS)
+    gated = runtime.process_one_by_one(tickets.rebalance(), read, "read and gate", GATED_TYPE, TICKET_TYPE)
+    gated.set_parallelism(env.get_parallelism()).uid("gate: chunks")
+    clock = _gated_schema().column_by_metadata("clock", "TIMESTAMP_LTZ(3)", "rowtime", is_virtual=True)
+    return tables.from_data_stream(gated, clock.watermark("clock", "SOURCE_WATERMARK()").build())
+
+
+def _gated_schema() -> Schema.Builder:
+    return Schema.new_builder().column("bucket", "INT").column("batch", "BYTES")
