@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -173,12 +174,14 @@ def _start_embedded(directory: Path, started: Callable[[subprocess.Popen[bytes]]
     for folder in (directory / "s3", directory / "tmp"):
         folder.mkdir(parents=True, exist_ok=True)
     log = directory / "ministack.log"
-    for _ in range(3):
+    for _ in range(5):
         port = free_port(PREFERRED_PORT)
+        account = f"{secrets.randbelow(10**12):012}"  # tells this server from one that took the port meanwhile
         environment = {
             **os.environ,
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
+            "MINISTACK_ACCOUNT_ID": account,
             "IOT_MTLS_ENABLED": "0",
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(directory / "s3"),
@@ -197,7 +200,7 @@ def _start_embedded(directory: Path, started: Callable[[subprocess.Popen[bytes]]
             )
         started(process)
         endpoint = f"http://127.0.0.1:{port}"
-        if _wait_for(endpoint, process, 30):
+        if _wait_for(endpoint, process, 30) and _account(endpoint) == account:
             properties = LOCAL / "application_properties.json"
             if directory != LOCAL / "aws":
                 properties = directory / "application_properties.json"
@@ -249,6 +252,10 @@ def _wait_for(endpoint: str, process: subprocess.Popen[bytes] | None, timeout: f
             return False
         time.sleep(0.05)
     return True
+
+
+def _account(endpoint: str) -> str:
+    return str(client("sts", REGION, endpoint).get_caller_identity()["Account"])
 
 
 def _answers(endpoint: str) -> bool:
