@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import urllib.parse
 from typing import Any
 
-LOCAL_KEY = "test"  # access key and secret key for emulators
-
 
 def is_local(endpoint: str | None) -> bool:
-    """Whether the endpoint is on this machine: then it is an emulator, and no real credentials are sent to it."""
+    """Whether the endpoint is on this machine: then it is an emulator, which needs no real credentials."""
     host = urllib.parse.urlsplit(endpoint or "").hostname
     return host in {"127.0.0.1", "localhost", "::1"}
+
+
+def local_keys() -> tuple[str, str]:
+    """Access key and secret key for an emulator: those of the environment if any, else what all emulators take."""
+    return os.environ.get("AWS_ACCESS_KEY_ID", "test"), os.environ.get("AWS_SECRET_ACCESS_KEY", "test")
 
 
 def client(service: str, region: str, endpoint: str = "", *, connections: int = 10) -> Any:
@@ -26,5 +30,6 @@ def client(service: str, region: str, endpoint: str = "", *, connections: int = 
         max_pool_connections=connections,
         s3={"addressing_style": "path"} if endpoint else {},
     )
-    keys = {"aws_access_key_id": LOCAL_KEY, "aws_secret_access_key": LOCAL_KEY} if is_local(endpoint) else {}
+    key, secret = local_keys()
+    keys = {"aws_access_key_id": key, "aws_secret_access_key": secret} if is_local(endpoint) else {}
     return boto3.client(service, region_name=region, endpoint_url=endpoint or None, config=config, **keys)  # type: ignore[call-overload]

@@ -11,6 +11,7 @@ the `with` block, or with this process, however it ends (flink_app.local.watchdo
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from flink_app.aws_clients import LOCAL_KEY, is_local
+from flink_app.aws_clients import is_local, local_keys
 from flink_app.local.cluster_config import ClusterSettings, flink_configuration, flink_home, write_configuration
 from flink_app.local.flink_rest import ClusterError, FlinkRest, root_cause
 from flink_app.local.places import LOCAL, PLUGINS, free_port
@@ -62,6 +63,7 @@ class FlinkCluster(FlinkRest):
         self._task_managers: list[subprocess.Popen[bytes]] = []
         self._started = 0
         self._watchdog: Watchdog | None = None
+        self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,6 +99,8 @@ class FlinkCluster(FlinkRest):
         self._job_manager, self._task_managers = None, []
         if watchdog:
             watchdog.end()
+        if self._lock:
+            self._lock.close()
 
     def add_task_manager(self, *, wait: bool = True) -> None:
         """Start one more TaskManager."""
@@ -171,26 +175,41 @@ class FlinkCluster(FlinkRest):
         raise SubmitError(*_submit_problems(text, main_script, log))
 
     def _start_job_manager(self) -> None:
+        if not list(PLUGINS.glob("s3-fs-hadoop/*.jar")):
+            raise ClusterError(f"{PLUGINS}: Flink's S3 plugin is missing · run `make setup`")
+        self._take_directory()
+        self._watchdog = Watchdog()
+        for attempt in range(3):  # somebody may take a port between the choice and the use
+            port = free_port(0 if attempt else 8081)
+            self.url = f"http://127.0.0.1:{port}"
+            options = flink_configuration(self.settings, self.directory, self.savepoints, port, free_port())
+            write_configuration(self.directory / "conf", options)
+            self._job_manager = self._spawn("jobmanager")
+            if self.wait("JobManager", self._job_manager_state, 60) == "up":
+                return
+        raise ClusterError(f"the JobManager ended three times · see {self.logs}")
+
+    def _job_manager_state(self) -> str | None:
+        """'up', 'ended', or None while it starts; another cluster that answers on the port is none of ours."""
+        if self._job_manager is None or self._job_manager.poll() is not None:
+            return "ended"
+        try:
+            options = {entry["key"]: entry["value"] for entry in self.rest("/jobmanager/config")}
+        except ClusterError:
+            return None
+        return "up" if options.get("io.tmp.dirs") == str(self.directory / "tmp") else None
+
+    def _take_directory(self) -> None:
+        """Empty the directory; one that another running cluster has is left alone, for a new one beside it."""
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = self.directory.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.directory = self.directory.with_name(f"{self.directory.name}-{os.getpid()}")
         shutil.rmtree(self.directory, ignore_errors=True)
         for folder in (self.logs, self.directory / "tmp", self.savepoints):
             folder.mkdir(parents=True, exist_ok=True)
-        if not list(PLUGINS.glob("s3-fs-hadoop/*.jar")):
-            raise ClusterError(f"{PLUGINS}: Flink's S3 plugin is missing · run `make setup`")
-        port = free_port(8081)
-        self.url = f"http://127.0.0.1:{port}"
-        options = flink_configuration(self.settings, self.directory, self.savepoints, port, free_port())
-        write_configuration(self.directory / "conf", options)
-        self._watchdog = Watchdog()
-        self._job_manager = self._spawn("jobmanager")
-
-        def answers() -> bool:
-            self._raise_if_dead()
-            try:
-                return bool(self.rest("/overview"))
-            except ClusterError:
-                return False
-
-        self.wait("JobManager", answers, 60)
 
     def _spawn(self, kind: str) -> subprocess.Popen[bytes]:
         """Start a Flink process in the foreground of its own process group, under the watchdog's eye."""
@@ -226,13 +245,13 @@ class FlinkCluster(FlinkRest):
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         if is_local(self.settings.s3_endpoint):
+            key, secret = local_keys()
             environment |= {
                 "AWS_CBOR_DISABLE": "1",  # emulators do not speak it
-                "AWS_ACCESS_KEY_ID": LOCAL_KEY,
-                "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
+                "AWS_ACCESS_KEY_ID": key,
+                "AWS_SECRET_ACCESS_KEY": secret,
                 "AWS_REGION": environment.get("AWS_REGION", "us-east-1"),
             }
-            environment.pop("AWS_SESSION_TOKEN", None)
             environment.pop("AWS_PROFILE", None)
         return environment | self._environment
 

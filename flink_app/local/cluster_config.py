@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flink_app.aws_clients import LOCAL_KEY, is_local
+from flink_app.aws_clients import is_local, local_keys
 
 _BACKENDS = {"heap": "hashmap", "rocksdb": "rocksdb"}
 
@@ -95,7 +95,8 @@ def flink_configuration(
     if settings.s3_endpoint:
         options["s3.endpoint"] = settings.s3_endpoint
     if is_local(settings.s3_endpoint):
-        options |= {"s3.path.style.access": "true", "s3.access-key": LOCAL_KEY, "s3.secret-key": LOCAL_KEY}
+        key, secret = local_keys()
+        options |= {"s3.path.style.access": "true", "s3.access-key": key, "s3.secret-key": secret}
     return {key: str(value) for key, value in {**options, **settings.extra}.items()}
 
 

@@ -61,7 +61,7 @@ class FlinkRest:
         """Until every task of the job runs (Python operators open lazily: the first record may still wait for them)."""
 
         def running() -> bool:
-            self._raise_if_failed(job)
+            self.raise_if_failed(job)
             return all(vertex["status"] in {"RUNNING", "FINISHED"} for vertex in self.rest(f"/jobs/{job}")["vertices"])
 
         self.wait(f"job {job} to run", running, timeout)
@@ -127,7 +127,7 @@ class FlinkRest:
         """Until at least `number` checkpoints have completed since the job was submitted."""
 
         def enough() -> bool:
-            self._raise_if_failed(job)
+            self.raise_if_failed(job)
             return bool(self.checkpoints(job)["counts"]["completed"] >= number)
 
         self.wait(f"{number} checkpoints of job {job}", enough, timeout)
@@ -159,7 +159,8 @@ class FlinkRest:
         """Sum of all metrics that match, over the vertices whose name contains `vertex`."""
         return sum(value for key, value in self.metrics(job, pattern).items() if vertex in key.partition(": ")[0])
 
-    def _raise_if_failed(self, job: str) -> None:
+    def raise_if_failed(self, job: str) -> None:
+        """Raise ClusterError with the root cause if the job has failed or was cancelled."""
         state = self.job_state(job)
         if state in {"FAILED", "FAILING", "CANCELED"}:
             failures = self.exceptions(job)

@@ -1,0 +1,222 @@
+"""The command line: `fraud-windows`, or `python -m flink_app`.
+
+Every problem is one line `error: …` on stderr and exit code 2; a stack trace is a bug of this project.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from flink_app.errors import FraudWindowsError
+
+app = typer.Typer(
+    help="Card fraud features in seconds: windows from plain Flink SQL, Kinesis to DynamoDB and S3.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+local = typer.Typer(help="The local AWS endpoint, with stream, features table and bucket.", no_args_is_help=True)
+app.add_typer(local, name="local")
+
+PropertiesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--properties",
+        metavar="FILE",
+        help="Property groups of the application. Without it: the managed service's file, else that of `local up`.",
+        show_default=False,
+    ),
+]
+Share = Annotated[float, typer.Option(min=0, max=1, help="Share of all records.")]
+
+
+@local.command("up")
+def local_up(
+    aws: Annotated[
+        Literal["embedded", "localstack"],
+        typer.Option(
+            help="embedded: MiniStack, a process of this machine. "
+            "localstack: the one at AWS_ENDPOINT_URL if it answers, else one in Docker."
+        ),
+    ] = "embedded",
+) -> None:
+    """Start the endpoint (port 4566, or a free one) and create what is missing in it. Again: nothing changes."""
+    from flink_app.local.aws import up  # noqa: PLC0415 each command loads what it needs
+
+    up(aws)
+
+
+@local.command("down")
+def local_down() -> None:
+    """Stop what `up` started and delete its data."""
+    from flink_app.local.aws import down  # noqa: PLC0415
+
+    down()
+
+
+@local.command("status")
+def local_status() -> None:
+    """Say what runs where."""
+    from flink_app.local.aws import status  # noqa: PLC0415
+
+    aws = status()
+    print(f"{aws.kind} AWS at {aws.endpoint}, properties {aws.properties}" if aws else "nothing runs")
+
+
+@app.command()
+def generate(
+    events: Annotated[int, typer.Option(min=1, help="Records in all, trouble included.")],
+    to: Annotated[
+        str, typer.Option(metavar="kinesis|FILE", help="The stream, or FILE.parquet (raw archive), FILE.jsonl.")
+    ],
+    customers: Annotated[int, typer.Option(min=1, help="Customers of the bank.")] = 2_000,
+    rate: Annotated[float, typer.Option(min=0.001, help="Records a second, evenly spaced.")] = 1_000.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same payments.")] = 1,
+    duplicates: Share = 0.02,
+    late: Share = 0.05,
+    too_late: Share = 0.005,
+    malformed: Share = 0.005,
+    future: Share = 0.002,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="ISO 8601, when sending begins. Without it: kinesis now, FILE 2026-01-01T00:00Z."
+        ),
+    ] = None,
+    properties: PropertiesFile = None,
+) -> None:
+    """Payments of a synthetic bank, with fraud bursts and every kind of trouble; says how each must leave the job."""
+    from flink_app.delivery import to_file, to_kinesis  # noqa: PLC0415
+    from flink_app.generate import EXITS, SLIP_TOLERANCE_MS, START_MS, Shares, payments  # noqa: PLC0415
+
+    try:
+        shares = Shares(duplicates, late, too_late, malformed, future)
+    except ValueError as error:
+        raise FraudWindowsError(str(error)) from error
+    given_ms = _epoch_ms(start) if start else None
+    kinesis, stream = _open_stream(properties) if to == "kinesis" else (None, "")
+    start_ms = given_ms or (START_MS if kinesis is None else int(time.time() * 1000))
+    run = payments(seed=seed, events=events, customers=customers, rate=rate, start_ms=start_ms, shares=shares)
+    with _progress_bar(f"payments to {to}", events) as progress:
+        if kinesis is None:
+            delivery = to_file(run, Path(to), start_ms=start_ms, progress=progress)
+        else:
+            delivery = to_kinesis(run, kinesis, stream, start_ms=start_ms, progress=progress)
+    truth = delivery.truth
+    print(f"{truth.records:,} records in {delivery.seconds:.1f} s; by seed and arguments the job must count")
+    print("  " + " · ".join(f"{name} {getattr(truth, name):,}" for name in EXITS))
+    if delivery.slip_ms > SLIP_TOLERANCE_MS:
+        behind = f"{delivery.slip_ms / 1000:.0f} s behind --rate"
+        print(f"  but sending was {behind}: late ones may be too late, future ones may be none")
+
+
+@app.command()
+def run(
+    properties: PropertiesFile = None,
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop when no record came for that long.")
+    ] = None,
+    parallelism: Annotated[int, typer.Option(min=1, help="Of the whole job.")] = 1,
+    savepoint: Annotated[str | None, typer.Option(metavar="PATH", help="Go on where an earlier run stopped.")] = None,
+    drain: Annotated[
+        bool, typer.Option(help="Stopping makes open windows final. --no-drain: stop so that --savepoint can go on.")
+    ] = True,
+) -> None:
+    """The job on a local Flink cluster, until a signal (Ctrl-C) or silence; then the account of every record."""
+    from flink_app.run import run_job  # noqa: PLC0415
+
+    result = run_job(properties, until_idle=until_idle, parallelism=parallelism, savepoint=savepoint, drain=drain)
+    if not result.account.is_balanced:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(properties: PropertiesFile = None) -> None:
+    """Validate contract, windows, sinks and properties without a cluster; say how each window runs."""
+    from flink_app.check import run_check  # noqa: PLC0415
+
+    run_check(properties)
+
+
+@app.command()
+def show(
+    customer: Annotated[str, typer.Argument(help="customer_id, such as c000001.")],
+    feature_set: Annotated[str | None, typer.Option(metavar="NAME", help="Only this feature set.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows of each feature set.")] = 10,
+    properties: PropertiesFile = None,
+) -> None:
+    """A customer's features as stored in DynamoDB, newest first."""
+    from flink_app.aws_clients import client  # noqa: PLC0415
+    from flink_app.preflight import check_table  # noqa: PLC0415
+    from flink_app.properties import read_properties  # noqa: PLC0415
+    from flink_app.show import customer_features, feature_tables  # noqa: PLC0415
+
+    read = read_properties(properties)
+    if not read.features.enabled:
+        raise FraudWindowsError("Features.enabled: got false · wanted true, else no features are stored · change it")
+    check_table(read)
+    dynamodb = client("dynamodb", read.aws.region, read.aws.endpoint)
+    found = customer_features(dynamodb, read.features.table, customer, feature_set, limit)
+    if not found:
+        print(f"nothing stored for customer {customer}" + (f" in feature set {feature_set}" if feature_set else ""))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for table in feature_tables(customer, found):
+        console.print(table)
+
+
+def main() -> None:
+    """Entry point: problems become lines, and only lines."""
+    try:
+        app()
+    except FraudWindowsError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _open_stream(properties: Path | None) -> tuple[Any, str]:
+    """A client for the stream of the properties, and its name, once it is known to be there."""
+    from flink_app.aws_clients import client  # noqa: PLC0415
+    from flink_app.preflight import check_stream  # noqa: PLC0415
+    from flink_app.properties import read_properties  # noqa: PLC0415
+
+    read = read_properties(properties)
+    if read.source.kind != "kinesis":
+        raise FraudWindowsError(f"Source.kind: got {read.source.kind} · wanted kinesis for --to kinesis · change it")
+    check_stream(read)
+    return client("kinesis", read.aws.region, read.aws.endpoint), read.source.stream
+
+
+def _epoch_ms(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise FraudWindowsError(
+            f"--start: got '{text}' · wanted ISO 8601 with Z or an offset · e.g. 2026-01-31T12:00:00Z"
+        )
+    return round(moment.timestamp() * 1000)
+
+
+@contextmanager
+def _progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; elsewhere silence until the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
