@@ -36,13 +36,14 @@ test: setup ## all tests (under 15 minutes)
 test-unit: $(VENV) ## tests of pure logic, no Flink, no AWS (under 30 seconds)
 	@$(BIN)/pytest -m "not flink and not e2e"
 
-check: $(VENV) ## lint, formatting, types, SQL lint
-	@$(TIMED)
-	$(BIN)/ruff check --quiet . && took "ruff"; started=$$SECONDS
-	$(BIN)/ruff format --quiet --check . && took "ruff format"; started=$$SECONDS
-	$(BIN)/mypy --no-error-summary && took "mypy strict"; started=$$SECONDS
-	$(BIN)/sqlfluff lint --nofail --disable-progress-bar sql >/dev/null
-	$(BIN)/sqlfluff lint --disable-progress-bar sql && took "sqlfluff"
+check: $(VENV) ## lint, formatting, types, SQL lint; all of them, then fails if one did
+	@failed=0
+	step() { local started=$$SECONDS; if "$${@:2}"; then printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); else printf '\033[31m✗\033[0m %s\n' "$$1"; failed=1; fi; }
+	step "ruff" $(BIN)/ruff check --quiet .
+	step "ruff format" $(BIN)/ruff format --quiet --check .
+	step "mypy strict" $(BIN)/mypy --no-error-summary
+	step "sqlfluff" $(BIN)/sqlfluff lint --quiet --disable-progress-bar sql/events.sql sql/windows
+	exit $$failed
 
 format: $(VENV) ## let ruff format and fix what it can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .
