@@ -3,8 +3,8 @@
     records in = counted + duplicate + malformed + future + too_late + window_closed
     raw/*        account/*           quarantine/reason=*/*
 
-The files are written exactly once, so their rows are the truth after any number of restarts. An account covers a period: the
-files that are there now and were not when the book was opened.
+The files are written exactly once, so their rows are the truth after any number of restarts. An account covers a
+period: the files that are there now and were not when the book was opened.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`make demo`: the main job end to end on this machine, and what it did, checked.
 
-    embedded AWS ─► Flink cluster ─► job ─► payments while it runs ─► drained stop ─► account, figures, checks
+embedded AWS ─► Flink cluster ─► job ─► payments while it runs ─► drained stop ─► account, figures, checks
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 from rich.console import Console
@@ -79,14 +79,10 @@ def demo(console: Console, events: int = EVENTS, customers: int = CUSTOMERS, rat
         return _report(console, aws, properties, book.close(), delivery.truth, probe)
 
 
-def _send(
-    aws: LocalAws, probe: FreshnessProbe, console: Console, events: int, customers: int, rate: float
-) -> Delivery:
+def _send(aws: LocalAws, probe: FreshnessProbe, console: Console, events: int, customers: int, rate: float) -> Delivery:
     """Payments at a steady rate, event time is now; the probe is told what rows to expect."""
     start_ms = int(time.time() * 1000) + 500
-    chunks, told = itertools.tee(
-        payments(seed=SEED, events=events, customers=customers, rate=rate, start_ms=start_ms)
-    )
+    chunks, told = itertools.tee(payments(seed=SEED, events=events, customers=customers, rate=rate, start_ms=start_ms))
     probe.start()
 
     def expected() -> Iterator[Chunk]:
@@ -122,7 +118,7 @@ def _wait_until_read(cluster: FlinkCluster, job: str, records: int) -> None:
     time.sleep(2)  # the last ticks
 
 
-def _report(  # noqa: PLR0917 - one report, several sources
+def _report(
     console: Console, aws: LocalAws, properties: Properties, account: Account, truth: Truth, probe: FreshnessProbe
 ) -> list[str]:
     """Print account, figures and customers; return the problems."""
@@ -165,9 +161,9 @@ def _report(  # noqa: PLR0917 - one report, several sources
 
 def _show_history(say: Callable[..., None], history: Path, files: int) -> None:
     """The Parquet files through DuckDB."""
-    counts = duckdb.sql(
-        f"SELECT feature_set, count(*), min(window_start), max(window_end) FROM {_parquet(history)} GROUP BY 1 ORDER BY 1"  # noqa: S608
-    ).fetchall()
+    counts = _query(
+        history, "SELECT feature_set, count(*), min(window_start), max(window_end) FROM {rows} GROUP BY 1 ORDER BY 1"
+    )
     say(f"\nHistory in S3: {files} Parquet files, read by DuckDB {duckdb.__version__}")
     for feature_set, rows, first, last in counts:
         say(f"  {feature_set:<20}{rows:>9,} final rows, {first} … {last}")
@@ -184,15 +180,17 @@ def _disagreements(say: Callable[..., None], aws: LocalAws, properties: Properti
 
 def _most_suspicious(history: Path) -> list[str]:
     """Customers with the most payments within 30 seconds."""
-    found = duckdb.sql(
-        f"SELECT customer_id FROM {_parquet(history)} WHERE feature_set = 'card_velocity'"  # noqa: S608
-        f" GROUP BY customer_id ORDER BY max(tx_count) DESC, customer_id LIMIT {_SUSPICIOUS}"
-    ).fetchall()
+    found = _query(
+        history,
+        "SELECT customer_id FROM {rows} WHERE feature_set = 'card_velocity' GROUP BY customer_id"
+        f" ORDER BY max(tx_count) DESC, customer_id LIMIT {_SUSPICIOUS}",
+    )
     return [str(customer) for (customer,) in found]
 
 
-def _parquet(history: Path) -> str:
-    return f"read_parquet('{history}/**/*', hive_partitioning = true, union_by_name = true)"
+def _query(history: Path, sql: str) -> list[tuple[Any, ...]]:
+    rows = f"read_parquet('{history}/**/*', hive_partitioning = true, union_by_name = true)"
+    return duckdb.connect().execute(sql.format(rows=rows)).fetchall()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from operators.feature_rows import instant
 Key = tuple[str, str]  # customer_id, feature_window
 Row = dict[str, Any]
 
-_NOT_FEATURES = {"customer_id", "feature_window", "feature_set", "window_start", "window_end", "emitted_at", "expires_at"}
-_NOT_COLUMNS = {"customer_id", "feature_set", "window_start", "window_end", "dt", "hour"}
+_WINDOW = {"customer_id", "feature_set", "window_start", "window_end"}
+_NOT_FEATURES = _WINDOW | {"feature_window", "emitted_at", "expires_at"}
+_NOT_COLUMNS = _WINDOW | {"dt", "hour"}
 
 
 def stored_items(dynamodb: Any, table: str) -> dict[Key, Row]:
@@ -52,8 +53,9 @@ def differences(stored: Mapping[Key, Row], final: Mapping[Key, Row]) -> Iterator
         elif key not in final:
             yield f"{name}: item, but no final row"
         elif stored[key] != final[key]:
-            columns = [c for c in sorted(stored[key].keys() | final[key].keys()) if stored[key].get(c) != final[key].get(c)]
-            yield f"{name}: " + ", ".join(f"{c} is {stored[key].get(c)}, final {final[key].get(c)}" for c in columns)
+            item, row = stored[key], final[key]
+            columns = [column for column in sorted(item.keys() | row.keys()) if item.get(column) != row.get(column)]
+            yield f"{name}: " + ", ".join(f"{c} is {item.get(c)}, final {row.get(c)}" for c in columns)
 
 
 def _value(attribute: Mapping[str, Any]) -> Any:

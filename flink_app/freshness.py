@@ -1,8 +1,8 @@
 """How fresh are stored features? Measured from outside: ask the table, again and again, until the row is there.
 
-    window end        row asked for …  not yet  not yet  there!
-    ──────┤─────────────┴────────────────┴────────┴────────┤
-          └──────────────── freshness ─────────────────────┘
+window end        row asked for …  not yet  not yet  there!
+──────┤─────────────┴────────────────┴────────┴────────┤
+└──────────────── freshness ─────────────────────┘
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def submit(cluster: FlinkCluster, properties: Path, parallelism: int, savepoint:
 def watch(
     cluster: FlinkCluster, job: str, until_idle: float | None, *, drain: bool, say: Callable[[str], None]
 ) -> str | None:
-    """Show progress until the job ends or is to be stopped; stops it and returns its savepoint (None: it ended by itself)."""
+    """Show progress until the job ends or is to be stopped; returns its savepoint (None: it ended by itself)."""
     records, moved_at, shown_at = -1, time.monotonic(), 0.0
     with _stop_signals() as stop:
         while not stop.is_set():

@@ -1,1 +1,1 @@
-"""The operators of the job: one concept a file, pure logic on Arrow and NumPy; only the `*_shell` modules import pyflink."""
+"""The operators of the job: one concept a file, pure logic on Arrow and NumPy; only `*_shell` files import pyflink."""

@@ -1,7 +1,7 @@
 """What the slices add up: the aggregates of all windows, taken apart into shared, mergeable columns.
 
-`SUM(amount)` and `AVG(amount)` of two window files need the same columns (the sum, and of how many values); they are kept
-once. A column is a NumPy array with one value per customer; merging two partial results is one of three ufuncs:
+`SUM(amount)` and `AVG(amount)` of two window files need the same columns (the sum, and of how many values), which are
+kept once. A column is a NumPy array with one value per customer; merging two partial results is one of three ufuncs:
 
     aggregate           columns (operation)                        result
     COUNT(*), COUNT(x)  count (add)                                int64
@@ -253,9 +253,7 @@ def _number_reader(function: str, total: int, count: int, result: pa.DataType) -
     )
 
 
-def _decimal_reader(  # noqa: PLR0917
-    function: str, high: int, low: int, count: int, scale: int, result: pa.DataType
-) -> Reader:
+def _decimal_reader(function: str, high: int, low: int, count: int, scale: int, result: pa.DataType) -> Reader:
     if function == "AVG":
         return lambda columns, _counts: _decimal_average(columns[high], columns[low], columns[count], scale, result)
     if result.scale != scale:
@@ -269,10 +267,8 @@ def _decimal_reader(  # noqa: PLR0917
     return total
 
 
-def _decimal_average(  # noqa: PLR0917
-    high: Values, low: Values, count: Values, scale: int, result: pa.DataType
-) -> pa.Array:
-    """Sum / count as Flink's DecimalAvg does it: HALF_UP at the scale of the result (38 digits before, which never differs here)."""
+def _decimal_average(high: Values, low: Values, count: Values, scale: int, result: pa.DataType) -> pa.Array:
+    """Sum / count as Flink's DecimalAvg does it: HALF_UP at the scale of the result."""
     nulls, divisor = _nulls(count), np.maximum(count, 1)
     factor = 10 ** (result.scale - scale)
     carried = high + (low >> _LIMB)

@@ -15,8 +15,8 @@ Timers         event time: the next window end - 1 ms, or when the oldest batch 
 Cleared when   the watermark has passed everything: the log is empty, no timer is left
 Exits          live, final:<file>, event, rejected (window_closed), account
 
-Exactly once: each step below lies between two checkpoint barriers. What it emits and what it writes to `progress` stand or
-fall together; so after a restore a batch is counted, and a window finalised, either before the checkpoint or after it.
+Exactly once: each step below lies between two checkpoint barriers. What it emits and what it writes to `progress` stand
+or fall together; so after a restore a batch is counted, and a window finalised, either before the checkpoint or after.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class FeatureBucket:
         now_ms: the wall clock; a restored bucket's arrival clock runs on from here.
     """
 
-    def __init__(  # noqa: PLR0917 - the shell's whole world
+    def __init__(
         self,
         bucket: int,
         settings: FeatureSettings,
@@ -228,7 +228,7 @@ class FeatureBucket:
         return events, [window.count(added[id(window.slices)]) for window in self._windows]
 
     def _reject(self, raw: pa.RecordBatch, times: list[int], now_ms: int) -> list[Exit]:
-        """Quarantine records that came behind the horizon; the account at once, as no timer may be left that would do it."""
+        """Quarantine records that came behind the horizon; account at once, as no timer may be left that would."""
         self.progress.window_closed += len(times)
         self._stats.window_closed += len(times)
         horizon = instant(self.progress.closed_until)
@@ -268,13 +268,13 @@ class FeatureBucket:
         return exits
 
     def _wants_live_after_final(self, window: WindowOutput, partial: WindowPartial) -> bool:
-        """With HAVING there was no live row before. And a sink's buffer that is restored at another parallelism may hand
-        over an older row after a newer one, so the windows that were open at a restore are written once more.
+        """With HAVING there was no live row before. And a sink's buffer that is restored at another parallelism may
+        hand over an older row after a newer one, so the windows that were open at a restore are written once more.
         """
         return not window.tracker.has_live_rows or partial.end <= self._doubtful_until
 
     def _reissue(self, changes: list[Changes]) -> Iterator[Exit]:
-        """Final rows again, with a larger revision, where an event came behind its final window but inside the grace."""
+        """Final rows again, with a larger revision, where an event came behind its final window, inside the grace."""
         for window, changed in zip(self._windows, changes, strict=True):
             yield from self._final(window, window.partials(window.tracker.reopened(changed, self.progress.final_until)))
 

@@ -1,7 +1,7 @@
 """From partial aggregates to the rows that leave the operator, a column at a time.
 
-(granularity, window end, partial) × many windows ── concatenate ──► aggregates ──► outputs ──► HAVING ──► WindowRows
-                                                                                                 live_batch │ final_batch
+(granularity, window, partial), many ── concatenate ──► aggregates ──► outputs ──► HAVING ──► WindowRows
+                                                                               live_batch │ final_batch
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FINAL_TAIL = (("revision", pa.int64()), ("feature_set", pa.string()), ("dt", pa
 
 @dataclass(frozen=True)
 class WindowPartial:
-    """All or some rows of one window, before they are rows: which feature set, the window [start, end) in epoch ms, the numbers."""
+    """Rows of one window before they are rows: which feature set, the window [start, end) in epoch ms, the numbers."""
 
     granularity: Granularity
     start: int
@@ -119,16 +119,16 @@ class RowMaker:
         partials = [window.partial for window in counted]
         columns = [np.concatenate(parts) for parts in zip(*(p.columns for p in partials), strict=True)]
         counts = [np.concatenate(parts) for parts in zip(*(p.distinct_counts() for p in partials), strict=True)]
-        window = np.repeat(np.arange(len(counted)), [len(p.codes) for p in partials])
+        row_window = np.repeat(np.arange(len(counted)), [len(p.codes) for p in partials])
         customer_id = self._customers.decode(np.concatenate([p.codes for p in partials]), pa.string())
         starts, ends = (
-            pa.array(np.array(bound, np.int64)[window]).view(pa.timestamp("ms"))
+            pa.array(np.array(bound, np.int64)[row_window]).view(pa.timestamp("ms"))
             for bound in ([w.start for w in counted], [w.end for w in counted])
         )
         inputs = [customer_id, *(read(columns, counts) for read in self._readers), starts, ends]
-        outputs = tuple((name, compute(inputs, len(window))) for name, compute in self._outputs)
-        rows = WindowRows(tuple(counted), window, customer_id, outputs, columns[self._revision])
-        return rows if self._having is None else _kept(rows, self._having(inputs, len(window)))
+        outputs = tuple((name, compute(inputs, len(row_window))) for name, compute in self._outputs)
+        rows = WindowRows(tuple(counted), row_window, customer_id, outputs, columns[self._revision])
+        return rows if self._having is None else _kept(rows, self._having(inputs, len(row_window)))
 
 
 def _kept(rows: WindowRows, having: pa.Array) -> WindowRows | None:

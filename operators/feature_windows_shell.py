@@ -1,4 +1,4 @@
-"""The keyed operator in Flink: moves state, timers and bytes between Flink and `operators.feature_bucket`, and decides nothing."""
+"""The keyed operator in Flink: moves state, timers, bytes to and from `operators.feature_bucket`, decides nothing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from operators.operator_stats import READINGS, TOTALS, OperatorStats
 
 METRIC_GROUP = "kinesisanalytics"  # the only group that Managed Service for Apache Flink forwards to CloudWatch
 
-# The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an expired
-# log would leave the windows around the pause without their first half.
+# The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an
+# expired log would leave the windows around the pause without their first half.
 _LOG_SAFETY_TTL = Time.days(400)
 
 
 @dataclass
 class _Timers:
-    """The next timers that are registered for a bucket; registering an earlier one again costs a round trip for nothing."""
+    """The timers that are registered for a bucket; registering one again would cost a round trip for nothing."""
 
     tick_ms: int | None = None
     watermark_ms: int | None = None
@@ -60,7 +60,11 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         yield from self._leave(bucket.receive(value[1], now_ms))
         self._schedule(key, bucket, ctx, now_ms)
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
+    def on_timer(
+        self,
+        timestamp: int,  # noqa: ARG002 - the signature is PyFlink's
+        ctx: KeyedProcessFunction.OnTimerContext,
+    ) -> Iterator[Row]:
         """A tick (processing time) or a watermark (event time)."""
         now_ms = _now_ms()
         key, bucket = self._current(ctx, now_ms)

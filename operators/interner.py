@@ -34,7 +34,8 @@ class Interner:
                 if known[position] < 0:
                     known[position] = codes[value] = len(values)
                     values.append(value)
-        return np.array(known, dtype=np.int64)[encoded.indices.to_numpy()]
+        encoded_codes: npt.NDArray[np.int64] = np.array(known, dtype=np.int64)[np.asarray(encoded.indices)]
+        return encoded_codes
 
     def decode(self, codes: npt.NDArray[np.int64], arrow_type: pa.DataType) -> pa.Array:
         """The values behind the codes, in their order."""
@@ -54,7 +55,7 @@ class Interner:
             used: ascending codes without repetition.
 
         Returns:
-            A table from old code to new code (-1 where forgotten). It keeps the order, so what was sorted by code still is.
+            A table from old code to new code (-1 where forgotten). It keeps the order: what was sorted by code is.
         """
         renumbered = np.full(len(self.values), -1, dtype=np.int64)
         renumbered[used] = np.arange(len(used), dtype=np.int64)

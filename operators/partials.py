@@ -80,7 +80,8 @@ def _pairs_of(pairs: Codes, codes: Codes) -> Codes:
     lengths = np.searchsorted(pairs, (codes + 1) << CODE_SHIFT) - starts
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    return pairs[np.repeat(starts - ends + lengths, lengths) + np.arange(total)]
+    found: Codes = pairs[np.repeat(starts - ends + lengths, lengths) + np.arange(total)]
+    return found
 
 
 def merge(partials: Sequence[Partial], layout: Layout) -> Partial:
@@ -108,7 +109,8 @@ def from_events(
 
     Args:
         events: the batch, n events, n > 0.
-        slices, customers: slice number and customer code of each event, shape (n,).
+        slices: slice number of each event, shape (n,).
+        customers: customer code of each event, shape (n,).
         layout: the columns to make.
         values: per distinct set, the codes of its values.
     """

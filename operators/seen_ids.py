@@ -33,7 +33,7 @@ class _Run:
     def contains(self, high: UInt64s, low: UInt64s) -> npt.NDArray[np.bool_]:
         at = np.searchsorted(self.high, high)
         at[at == len(self.high)] = 0
-        found = self.high[at] == high
+        found: npt.NDArray[np.bool_] = self.high[at] == high
         if found.any():
             found &= self.low[at] == low
         return found
@@ -75,8 +75,10 @@ class SeenIds:
         """True for each id that is met for the first time, shape (n,); these are remembered from now on.
 
         Args:
-            high, low: the two halves of the ids of a batch, in the order of arrival, shape (n,) each.
-            newest_event_ms, newest_arrival_ms: of the batch, epoch milliseconds; they decide when it may be forgotten.
+            high: the upper halves of the ids of a batch, in the order of arrival, shape (n,).
+            low: the lower halves, shape (n,).
+            newest_event_ms: newest event time of the batch, epoch milliseconds; with it the ids may be forgotten.
+            newest_arrival_ms: newest arrival time of the batch, likewise.
         """
         order = np.lexsort((low, high))
         high, low = high[order], low[order]

@@ -3,11 +3,11 @@
       slices of 5 s        |--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|        events are added here
       a 30 s window                    [                 )                                merges six slices
       folded minutes       |-----------------------------------|                          made when the minute is final,
-      folded 5 minutes     |---------------- … ----------------|                          from its slices (minutes), once
-      a 15 min window      [ folded 5 min | folded 5 min | folded min | … | slices )      merges the largest parts there are
+      folded 5 minutes     |---------------- … ----------------|                          likewise, from the minutes
+      a 15 min window      [ folded 5 min | folded 5 min | folded min | … | slices )      the largest parts there are
 
-A span's new parts wait in a list and are merged when somebody reads it. An event that comes after its minute was folded (it was
-behind the watermark, inside the grace) is added to the slice and to every fold above it, so all of them stay equal to their parts.
+A span's new parts wait in a list and are merged when somebody reads it. An event that comes after its minute was folded
+(behind the watermark, inside the grace) is added to the slice and to every fold above it: a fold is always its parts.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Slices:
                     folds[start] = _Span([merged])
 
     def forget(self, before_ms: int, folds_before_ms: int) -> None:
-        """Drop the slices that end at or before `before_ms` (those inside a fold are not read any more), and older folds."""
+        """Drop the slices that end at or before `before_ms` (read as folds from now on), and older folds."""
         self._slices = {start: span for start, span in self._slices.items() if start + self.slice_ms > before_ms}
         for (size, _), folds in self._folds.items():
             for start in [s for s in folds if s + size <= folds_before_ms]:

@@ -1,6 +1,6 @@
 """A window file after Flink's planner: plain data that travels to the operator inside the job graph.
 
-Expressions are trees (`operators.expressions`), not closures, so that they pickle; the operator compiles them in `open()`.
+Expressions are trees (`operators.expressions`), not closures, so that they pickle; the operator compiles them.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class WindowSpec:
     Attributes:
         name: stem of the file.
         granularities: one for HOP and TUMBLE, several (ascending, each dividing the next) for a rollup.
-        slide_ms: distance of window starts of the first granularity (== size for TUMBLE and rollups; the other granularities of a rollup tumble).
+        slide_ms: distance of window starts of the first granularity; its size for TUMBLE and for rollups, which tumble.
         offset_ms: shift of the window grid against the epoch.
         where: boolean expression over the contract's columns, or None.
         aggregates: aggregate calls, arguments over the contract's columns.
-        outputs: (name, expression) of the query's feature columns (without customer_id, window_start, window_end), in SQL order;
-            inputs of these expressions: column 0 is customer_id (string), 1..n the aggregates in order, n+1 window_start, n+2 window_end
-            (timestamp('ms'), no zone).
+        outputs: (name, expression) of the feature columns (not customer_id, window_start, window_end), in SQL order.
+            Inputs of these expressions: column 0 is customer_id (string), 1..n the aggregates in order, n+1
+            window_start, n+2 window_end (timestamp('ms'), no zone).
         having: boolean expression over the same inputs as `outputs`, or None. With HAVING only final rows are written.
         emit_every_ms: live rows before the window ends, every so often; None only from the end on.
     """

@@ -1,4 +1,4 @@
-"""Which window rows are due: the bookkeeping of one window file in one bucket. No aggregates here, only time and customers.
+"""Which window rows are due: the books of one window file in one bucket. No aggregates here, only time and customers.
 
              final_until          live_until      arrival clock
 ──── final ──────┤──── written live ──────┤─── ended, due ──┤──── open ────►   window ends

@@ -1,4 +1,4 @@
-"""Drives a FeatureBucket as the shell would, without Flink: state in dictionaries, timers by asking, time in the hands of the test."""
+"""Drives a FeatureBucket as the shell would, without Flink: state in dictionaries, time in the hands of the test."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class ValueState:
 def settings(**changes: Any) -> FeatureSettings:
     """The delivered windows with the defaults of the properties."""
     chosen: dict[str, Any] = {
-        "contract": CONTRACT, "specs": (CARD_VELOCITY, CUSTOMER_SPEND), "emit_interval_ms": 500, "item_ttl_seconds": 86_400,
-        "dedup_ttl_ms": 600_000, "grace_ms": 300_000, "idle_final_ms": 130_000,
+        "contract": CONTRACT, "specs": (CARD_VELOCITY, CUSTOMER_SPEND), "emit_interval_ms": 500,
+        "item_ttl_seconds": 86_400, "dedup_ttl_ms": 600_000, "grace_ms": 300_000, "idle_final_ms": 130_000,
     }  # fmt: skip
     return FeatureSettings(**(chosen | changes))
 

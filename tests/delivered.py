@@ -1,4 +1,4 @@
-"""The contract and the delivered windows as data, for tests that start no planner; `test_planner` holds them against the files."""
+"""Contract and delivered windows as data, for tests without a planner; `test_planner` holds them against the files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the rows must be, computed so plainly that a stranger can check it: loops, dictionaries, the standard library.
 
-Shares no code with the product. A record is (data bytes, arrival in epoch ms); the delivered windows are written out by hand.
+Shares no code with the product. A record is (data bytes, arrival in epoch ms); the delivered windows stand by hand.
 """
 
 from __future__ import annotations

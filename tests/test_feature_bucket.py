@@ -54,7 +54,7 @@ def test_a_window_is_final_when_the_watermark_reaches_its_last_millisecond(water
 
 
 def test_an_event_exactly_l_late_finds_its_window_open():
-    """The source's watermark is arrival - L - 1 ms: at the moment of arrival the window of such an event is not final."""
+    """The source's watermark is arrival - L - 1 ms: when such an event arrives, its window is not final."""
     bucket = Bucket()
     bucket.send(one(T0 + 4_000, number=1))
     arrival = T0 + 4_999 + L
