@@ -1,0 +1,56 @@
+"""What tests share: one JVM for all `flink` tests, one local AWS and one Flink cluster for all `e2e` ones."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+from pathlib import Path
+
+# Before any import of the product: what runs for tests never meets a demo or `local up`. Kept between runs, because
+# Python workers start twice as fast with compiled modules.
+os.environ.setdefault("FRAUD_WINDOWS_LOCAL_DIR", str(Path(__file__).resolve().parents[1] / ".local" / "tests"))
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """`flink` tests get the JVM before their module's own fixtures."""
+    for item in items:
+        if item.get_closest_marker("flink"):
+            item.fixturenames.insert(0, "flink_jvm")
+
+
+@pytest.fixture(scope="session")
+def flink_jvm():
+    """PyFlink's gateway, started once, ended with its pipes closed; PyFlink itself leaves both to chance."""
+    os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # half the start-up time
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Beam and what it imports warn while they are imported
+        import pyflink.fn_execution.beam.beam_worker_pool_service  # noqa: F401
+        from pyflink import java_gateway
+    started = []
+    launch = java_gateway.launch_gateway_server_process
+
+    def remembered(environment, arguments):
+        started.append(launch(environment, arguments))
+        return started[-1]
+
+    java_gateway.launch_gateway_server_process = remembered
+    gateway = java_gateway.get_gateway()
+    yield gateway
+    gateway.shutdown_callback_server()
+    for process in started:
+        process.stdin.close()  # the JVM's signal to end
+        process.wait(20)
+        process.stderr.close()
+    gc.collect()  # Java objects' finalizers must not run inside pytest's parser: CPython gh-106905, before 3.11.8
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory):
+    """The local AWS and the Flink cluster that `e2e` tests share; each test makes a stream and sinks of its own."""
+    from tests.e2e_stage import open_stage
+
+    with open_stage(tmp_path_factory.mktemp("stage")) as opened:
+        yield opened
