@@ -183,7 +183,7 @@ def _most_suspicious(history: Path) -> list[str]:
     found = _query(
         history,
         "SELECT customer_id FROM {rows} WHERE feature_set = 'card_velocity' GROUP BY customer_id"
-        f" ORDER BY max(tx_count) DESC, customer_id LIMIT {_SUSPICIOUS}",
+        f" ORDER BY max(tx_count) DESC, customer_id LIMIT {_SUSPICIOUS}",  # noqa: S608 - a constant
     )
     return [str(customer) for (customer,) in found]
 

@@ -69,6 +69,7 @@ def features_sql(job: Job) -> tuple[str, str]:
         columns=", ".join([columns(live), *extra]),
         live_columns=columns(live),
         live_names=names(live),
+        live_values=", ".join(f"r.`{field.name}`" for field in live),  # with a column list Flink does not expand r.*
         table=text(job.properties.features.table),
         region=text(aws.region),
         endpoint=endpoint_option(aws.endpoint),

@@ -1,6 +1,5 @@
 """Generated payments: reproducible, and the truth about them is true."""
 
-import hashlib
 import json
 import re
 import time
@@ -129,15 +128,12 @@ def test_sending_is_even_and_some_customers_pay_in_bursts_at_many_merchants():
 
 
 def test_a_parquet_file_has_the_layout_of_the_raw_archive_and_the_same_bytes_each_time(tmp_path):
-    digests = set()
-    for name in ("a.parquet", "b.parquet"):
-        run = payments(seed=3, events=60_001, customers=500, rate=1_000)
-        delivery = to_file(run, tmp_path / name)
-        digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
-    assert len(digests) == 1
-    assert delivery.truth.records == 60_001
+    for name, events in (("a.parquet", 50_001), ("b.parquet", 2_000), ("c.parquet", 2_000)):
+        delivery = to_file(payments(seed=3, events=events, customers=500, rate=1_000), tmp_path / name)
+        assert delivery.truth.records == events
+    assert (tmp_path / "b.parquet").read_bytes() == (tmp_path / "c.parquet").read_bytes()
     file = pq.ParquetFile(tmp_path / "a.parquet")
-    assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [50_000, 10_001]
+    assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [50_000, 1]
     table = file.read()
     assert table.column_names == ["data", "arrival_time", "shard_id", "sequence_number"]
     arrivals = table["arrival_time"].to_pylist()

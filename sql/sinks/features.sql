@@ -17,7 +17,7 @@ WITH (
 );
 
 INSERT INTO features (${live_names})
-SELECT r.*
+SELECT ${live_values}
 FROM exits
 CROSS JOIN LATERAL TABLE(ARROW_ROWS(batch, '${live_columns}')) AS r
 WHERE `exit` = 'live';
