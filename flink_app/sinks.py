@@ -32,18 +32,18 @@ def sinks(tables: StreamTableEnvironment, job: Job) -> Iterator[Stage]:
     properties = job.properties
     live, insert_live = features_sql(job)
     if properties.features.enabled:
-        tables.execute_sql(live)
+        runtime.declare(tables, live)
         yield "features", [insert_live]
     for spec in job.plan.specs if properties.history.path else ():
         create, insert = history_sql(job, spec.name, columns(final_schema(spec)))
-        tables.execute_sql(create)
+        runtime.declare(tables, create)
         yield f"history {spec.name}", [insert]
     if job.plan.natives:
         events_view(tables, job.plan.contract)
         for window in job.plan.natives:
             yield f"native {window.name}", native_inserts(tables, job, window)
     for name, path, values in (
-        ("archive", properties.archive.path if properties.source.kind == "kinesis" else "", {}),
+        ("archive", properties.archive.path if job.chunks is None else "", {}),
         (
             "quarantine",
             properties.quarantine.path,
@@ -53,7 +53,7 @@ def sinks(tables: StreamTableEnvironment, job: Job) -> Iterator[Stage]:
     ):
         if path:
             create, insert = statements(Path(f"sinks/{name}.sql"), path=text(path), **values)
-            tables.execute_sql(create)
+            runtime.declare(tables, create)
             yield name, [insert]
 
 
@@ -109,6 +109,6 @@ def native_inserts(tables: StreamTableEnvironment, job: Job, window: NativeWindo
     tables.create_temporary_view(f"native_{window.name}", tables.sql_query(window.sql))
     if job.properties.history.path:
         create, _ = history_sql(job, window.name, f"{_FINAL_HEAD}, {body}, {_FINAL_TAIL}")
-        tables.execute_sql(create)
+        runtime.declare(tables, create)
     wanted = ((features, job.properties.features.enabled), (history, bool(job.properties.history.path)))
     return [insert for insert, configured in wanted if configured]
