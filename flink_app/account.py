@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from flink_app.archive import ArchiveError, ArchiveStore
+from flink_app.archive import ArchiveStore, EmptyArchiveError
 from flink_app.properties import Properties
 
 REJECT_REASONS: Final = ("malformed", "future", "too_late", "window_closed")
@@ -101,5 +101,5 @@ class AccountBook:
     def _files(store: ArchiveStore) -> list[str]:
         try:
             return store.files()
-        except ArchiveError:  # nothing written yet
+        except EmptyArchiveError:  # nothing written yet
             return []

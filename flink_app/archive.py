@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flink_app.aws_clients import client
 from flink_app.errors import FraudWindowsError
 from operators.packing import RAW_SCHEMA
 
@@ -34,6 +35,10 @@ _HIDDEN = (".", "_")  # files in progress and markers, as every reader of such f
 
 class ArchiveError(FraudWindowsError):
     """`Source: path` cannot be read as a raw archive."""
+
+
+class EmptyArchiveError(ArchiveError):
+    """It can be read, but no Parquet file is there."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +87,20 @@ class ArchiveStore:
 
     @cached_property
     def _client(self) -> Any:
-        import boto3  # noqa: PLC0415 - a folder needs no AWS
-
-        return boto3.client("s3", region_name=self.region or None, endpoint_url=self.endpoint or None)
+        return client("s3", self.region, self.endpoint)
 
     def files(self) -> list[str]:
         """All Parquet files below the path, sorted by name.
 
         Raises:
-            ArchiveError: nothing there, or S3 says no.
+            EmptyArchiveError: nothing there.
+            ArchiveError: S3 says no.
         """
         bucket, prefix = self._location
         found = sorted(self._s3_keys(bucket, prefix) if bucket else self._local_files(Path(prefix)))
         if not found:
-            raise ArchiveError(f"Source: path '{self.path}' holds no Parquet file; wanted a raw archive: dt=…/hour=…/*")
+            wanted = "wanted a raw archive: dt=…/hour=…/*"
+            raise EmptyArchiveError(f"Source: path '{self.path}' holds no Parquet file; {wanted}")
         return found
 
     def open(self, file: str) -> pq.ParquetFile:
