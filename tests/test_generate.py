@@ -25,7 +25,9 @@ from flink_app.generate import (
     Truth,
     payments,
 )
+from operators.gate import Gate
 from operators.packing import RAW_SCHEMA
+from tests.delivered import CONTRACT
 
 MANY = Shares(duplicates=0.1, late=0.2, too_late=0.1, malformed=0.1, future=0.1)
 
@@ -113,6 +115,18 @@ def test_the_shares_are_met_and_the_truth_adds_up():
     assert {exit_ for *_, exit_ in everyone} == {ACCEPTED}
     with pytest.raises(ValueError, match="together at most 1"):
         Shares(duplicates=0.6, late=0.6)
+
+
+@pytest.mark.parametrize("behind_ms", [0, SLIP_TOLERANCE_MS])
+def test_the_gate_judges_as_the_truth_says_even_when_sending_is_behind(behind_ms):
+    """Duplicates pass the gate; every other reject is the very record that was meant."""
+    gate = Gate(CONTRACT, "a key of 20 letters!", (1, 2, 3))
+    for chunk in payments(seed=3, events=10_000, customers=500, rate=1_000, shares=MANY):
+        names = [""] * len(chunk.records)
+        rejects = gate.admit(chunk.records, chunk.send_offsets_ms + START_MS + behind_ms, names, names).rejects
+        judged = sorted(zip(rejects.column("data").to_pylist(), rejects.column("reason").to_pylist(), strict=True))
+        meant = zip(chunk.records, (EXITS[exit_] for exit_ in chunk.exits), strict=True)
+        assert judged == sorted(pair for pair in meant if pair[1] not in {"accepted", "duplicate"})
 
 
 def test_sending_is_even_and_some_customers_pay_in_bursts_at_many_merchants():
