@@ -141,11 +141,16 @@ def run(
 
 
 @app.command()
-def check(properties: PropertiesFile = None) -> None:
+def check(
+    properties: PropertiesFile = None,
+    parallelism: Annotated[int, typer.Option(min=1, help="Subtasks of the job, compared with the open shards.")] = 1,
+) -> None:
     """Validate contract, windows, sinks and properties without a cluster; say how each window runs."""
-    from flink_app.check import run_check  # noqa: PLC0415
+    from flink_app.check import check_application  # noqa: PLC0415
+    from flink_app.check_report import print_report  # noqa: PLC0415
 
-    run_check(properties)
+    checked = check_application(properties, parallelism)
+    print_report(checked, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
 
 
 @app.command()

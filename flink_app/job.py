@@ -15,7 +15,7 @@ from typing import Final
 
 from pyflink.common import Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
-from pyflink.table import Schema, StreamTableEnvironment
+from pyflink.table import StreamTableEnvironment
 from pyflink.table.expressions import col, row
 
 from flink_app import runtime
@@ -69,12 +69,5 @@ def accepted_rows(tables: StreamTableEnvironment) -> DataStream:
 
 def exits_view(tables: StreamTableEnvironment, exits: DataStream) -> None:
     """The view `exits`; its watermark is what native windows run on."""
-    schema = (
-        Schema.new_builder()
-        .column("exit", "STRING")
-        .column("batch", "BYTES")
-        .column_by_metadata("clock", "TIMESTAMP_LTZ(3)", "rowtime", is_virtual=True)
-        .watermark("clock", "SOURCE_WATERMARK()")
-        .build()
-    )
-    tables.create_temporary_view("exits", tables.from_data_stream(exits, schema))
+    columns = {"exit": "STRING", "batch": "BYTES"}
+    tables.create_temporary_view("exits", runtime.watermarked_table(tables, exits, columns))

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 from flink_app.archive import ArchiveStore, ChunkReader, list_chunks  # noqa: E402 - the path comes first
 from flink_app.errors import FraudWindowsError  # noqa: E402
 from flink_app.job import build  # noqa: E402
-from flink_app.parts import Job  # noqa: E402
+from flink_app.parts import Job, contradictions  # noqa: E402
 from flink_app.planner import plan_sql  # noqa: E402
 from flink_app.properties import Properties, read_properties  # noqa: E402
 from flink_app.runtime import environments, ship  # noqa: E402
@@ -31,16 +31,13 @@ def read_job(properties: Properties) -> Job:
         FraudWindowsError: SQL that cannot run, no archive, properties that contradict the contract.
     """
     plan = plan_sql(ROOT / "sql", Path("sql"))
+    if problems := contradictions(properties, plan.contract):
+        raise FraudWindowsError(*problems)
     chunks = None
     if properties.source.kind == "archive":
         store = ArchiveStore(properties.source.path, properties.aws.region, properties.aws.endpoint)
         chunks = ChunkReader(store, list_chunks(store))
-    job = Job(properties, plan, chunks)
-    try:
-        _ = job.gate, job.settings
-    except ValueError as error:
-        raise FraudWindowsError(str(error)) from error
-    return job
+    return Job(properties, plan, chunks)
 
 
 def main(arguments: list[str]) -> None:

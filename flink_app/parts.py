@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from flink_app.archive import ChunkReader
 from flink_app.planner import SqlPlan
 from flink_app.properties import Properties
-from operators.buckets import bucket_keys
+from operators.buckets import MAX_PARALLELISM, bucket_keys
+from operators.contract import Contract
 from operators.feature_settings import FeatureSettings
 from operators.gate import Gate
 
@@ -51,3 +52,19 @@ class Job:
             idle_final_ms=idle_ms if self.chunks is None else None,
             forwards_events=bool(self.plan.natives),
         )
+
+
+def contradictions(properties: Properties, contract: Contract) -> list[str]:
+    """Properties that are right in themselves but not for this contract or this job, a line each."""
+    problems = []
+    state, lateness_seconds = properties.state, contract.lateness_ms / 1000
+    if state.dedup_ttl_seconds < lateness_seconds:
+        problems.append(
+            f"State.dedup.ttl.seconds: got {state.dedup_ttl_seconds} · wanted at least {lateness_seconds:g},"
+            " the lateness bound of sql/events.sql, or late duplicates would count · raise it"
+        )
+    if state.buckets > MAX_PARALLELISM:
+        problems.append(
+            f"State.buckets: got {state.buckets} · wanted at most {MAX_PARALLELISM}, the maximum parallelism · lower it"
+        )
+    return problems

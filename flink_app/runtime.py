@@ -21,9 +21,10 @@ from pyflink.datastream import DataStream, KeyedStream, ProcessFunction, StreamE
 from pyflink.datastream.data_stream import _create_j_data_stream_python_function_info
 from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction
 from pyflink.java_gateway import get_gateway
-from pyflink.table import StreamTableEnvironment, Table
+from pyflink.table import Schema, StreamTableEnvironment, Table
 from pyflink.util.java_utils import add_jars_to_context_class_loader, get_field, get_j_env_configuration
 
+from flink_app.sql_templates import told_with_file
 from operators.buckets import MAX_PARALLELISM
 
 JOB_SETTINGS: Final = {
@@ -120,6 +121,19 @@ def row_stream(tables: StreamTableEnvironment, table: Table, row_type: TypeInfor
     return DataStream(stream)
 
 
+def watermarked_table(tables: StreamTableEnvironment, stream: DataStream, columns: Mapping[str, str]) -> Table:
+    """A stream of batches as a table (name -> SQL type) that lets the stream's watermark pass.
+
+    Flink swallows a stream's watermark unless the table has an event time. Batches have none, and what a timer emits has
+    no timestamp at all, so a constant stands in, which nobody reads.
+    """
+    schema = Schema.new_builder()
+    for name, sql_type in columns.items():
+        schema.column(name, sql_type)
+    schema.column_by_expression("no_time", "TO_TIMESTAMP_LTZ(0, 3)").watermark("no_time", "SOURCE_WATERMARK()")
+    return tables.from_data_stream(stream, schema.build())
+
+
 def key_by_first_field(stream: DataStream, key: TypeInformation, value: TypeInformation) -> KeyedStream:
     """Key a stream of rows (key, value) without PyFlink's `key_by`, which sends every row through Python for its key.
 
@@ -151,6 +165,12 @@ def process_one_by_one(
     return DataStream(stream._j_data_stream.transform(name, output_type.get_java_type_info(), operator))  # noqa: SLF001
 
 
+def declare(tables: StreamTableEnvironment, statement: str) -> None:
+    """Run one CREATE statement; what Flink has against it is a `SqlError` that names its file."""
+    with told_with_file(statement):
+        tables.execute_sql(statement)
+
+
 def attach(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, stage: str, inserts: Iterable[str]) -> None:
     """Add INSERT statements, planned together, as one stage of the job: their operators get uids `<stage>: …`.
 
@@ -160,8 +180,10 @@ def attach(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, stag
     before = len(transformations)
     together = tables.create_statement_set()
     for insert in inserts:
-        together.add_insert_sql(insert)
-    together.attach_as_datastream()
+        with told_with_file(insert):
+            together.add_insert_sql(insert)
+    with told_with_file(insert):
+        together.attach_as_datastream()
     _set_uids(stage, list(transformations)[before:])
 
 

@@ -14,7 +14,7 @@ from pyflink.table import Schema, StreamTableEnvironment
 from flink_app import runtime
 from flink_app.parts import Job
 from flink_app.planner import NativeWindow
-from flink_app.sql_templates import columns, endpoint_option, names, statements, text
+from flink_app.sql_templates import columns, endpoint_option, names, statements, text, told_with_file
 from operators.buckets import REJECTED_BUCKET
 from operators.contract import Contract
 from operators.feature_bucket import ACCOUNT_SCHEMA
@@ -89,7 +89,9 @@ def events_view(tables: StreamTableEnvironment, contract: Contract) -> None:
     """The contract's table as native windows see it: accepted events, each once, event_time as their rowtime."""
     body = columns(contract.arrow_schema())
     (query,) = statements(Path("sources/events.sql"), columns=body)
-    stream = runtime.set_uids("events", runtime.table_stream(tables, tables.sql_query(query)))
+    with told_with_file(query):
+        accepted = tables.sql_query(query)
+    stream = runtime.set_uids("events", runtime.table_stream(tables, accepted))
     schema = Schema.new_builder()
     for column in contract.columns:
         schema.column(column.name, column.type)

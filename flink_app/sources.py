@@ -4,7 +4,7 @@
     archive   chunk numbers ─► tickets ─► read + gate    ─► gated    watermark: first arrival - L - 1 ms, per chunk
               parallelism 1     ╰ rebalance
 
-`gated` is a table (bucket INT, batch BYTES, clock TIMESTAMP_LTZ(3) *ROWTIME*).
+`gated` is a table (bucket INT, batch BYTES); a watermark comes with it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from flink_app.sql_templates import endpoint_option, statements, text
 from operators.gate import Gate
 from operators.gate_shell import CHUNK_TYPE, GATED_TYPE, TICKET_TYPE, ChunkClock, GateChunks, gate_function
 
+_GATED: Final = {"bucket": "INT", "batch": "BYTES"}
 _PADDING: Final = (
     256 * 1024
 )  # characters: a ticket fills several network buffers, so that only one or two of them queue
@@ -41,7 +42,7 @@ def kinesis_records(tables: StreamTableEnvironment, job: Job) -> None:
         endpoint=endpoint_option(properties.aws.endpoint),
         initial_position=properties.source.initial_position,
     ):
-        tables.execute_sql(statement)
+        runtime.declare(tables, statement)
     records_view(tables, "kinesis")
 
 
@@ -73,13 +74,10 @@ def gate_records(tables: StreamTableEnvironment, gate: Gate) -> Table:
     """`records` through the gate."""
     function = gate_function(gate)
     columns = [col(name) for name in ("data", "arrival_time", "shard_id", "sequence_number")]
-    gated = tables.from_path("records").select(function(*columns).alias("gated"), col("arrival_time").alias("clock"))
-    rows = gated.select(
-        col("gated").get("bucket").alias("bucket"), col("gated").get("batch").alias("batch"), col("clock")
-    ).filter(col("batch").is_not_null)
-    stream = runtime.set_uids("gate", runtime.table_stream(tables, rows))
-    clock = _gated_schema().column("clock", "TIMESTAMP_LTZ(3)")
-    return tables.from_data_stream(stream, clock.watermark("clock", "SOURCE_WATERMARK()").build())
+    gated = tables.from_path("records").select(gate_function(gate)(*columns).alias("gated"))
+    bucket, batch = col("gated").get("bucket").alias("bucket"), col("gated").get("batch").alias("batch")
+    rows = gated.select(bucket, batch).filter(col("batch").is_not_null)
+    return runtime.watermarked_table(tables, runtime.set_uids("gate", runtime.table_stream(tables, rows)), _GATED)
 
 
 def gate_archive(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, job: Job) -> Table:
@@ -113,9 +111,4 @@ def gate_archive(env: StreamExecutionEnvironment, tables: StreamTableEnvironment
     read = GateChunks(job.gate, job.chunks, _ARCHIVE_BATCH_ROWS)
     gated = runtime.process_one_by_one(tickets.rebalance(), read, "read and gate", GATED_TYPE, TICKET_TYPE)
     gated.set_parallelism(env.get_parallelism()).uid("gate: chunks")
-    clock = _gated_schema().column_by_metadata("clock", "TIMESTAMP_LTZ(3)", "rowtime", is_virtual=True)
-    return tables.from_data_stream(gated, clock.watermark("clock", "SOURCE_WATERMARK()").build())
-
-
-def _gated_schema() -> Schema.Builder:
-    return Schema.new_builder().column("bucket", "INT").column("batch", "BYTES")
+    return runtime.watermarked_table(tables, gated, _GATED)

@@ -29,7 +29,7 @@ def sql_problem(path: Path, sql: str, error: BaseException, columns: Iterable[st
         sql: text given to Flink, with the same lines and columns as the file.
         error: what py4j raised.
         columns: column names to suggest for a misspelt one.
-        table: the only table that exists.
+        table: the only table that exists; empty if there are several.
     """
     line, column, message = _locate(error)
     if line is None and (window := _unknown_window(sql)):
@@ -90,6 +90,8 @@ def _locate(error: BaseException) -> tuple[int | None, int | None, str]:
 def _readable(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     first = lines[0] if lines else "Flink refused the query without a message"
+    if options := re.search(r"Unsupported options:\n\n(.*?)\n\n", message, re.DOTALL):
+        return f"{first.rstrip('.')}: {', '.join(options[1].split())}"
     first = re.sub(r"^Encountered \"(<EOF>|[^\"]*?)\s*\"?\.?(Was expecting.*)?$", r"unexpected '\1'", first)
     first = re.sub(r"^(?:[a-z]+\.)+\w+(?:Exception|Error): ", "", first).replace("VARCHAR(2147483647)", "STRING")
     if first.startswith("Unsupported SQL query! sqlQuery()"):
@@ -101,9 +103,9 @@ def _suggest(message: str, columns: list[str], table: str) -> str:
     if missing := re.search(r"(?:Column|Unknown identifier) '([^']+)'", message):
         name = missing[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(name.lower(), columns, 1, 0.6)
-        return f"column '{name}' not found in {table}" + (f"; did you mean '{near[0]}'?" if near else "")
+        return f"column '{name}' not found in {table or 'any table'}" + (f"; did you mean '{near[0]}'?" if near else "")
     if missing := re.search(r"Object '([^']+)' not found", message):
-        return f"table '{missing[1]}' not found; the only table is '{table}' (sql/events.sql)"
+        return f"table '{missing[1]}' not found" + (f"; the only table is '{table}' (sql/events.sql)" if table else "")
     if unknown := re.search(r"No match found for function signature (.+)", message):
         return f"unknown function {unknown[1]}"
     return message

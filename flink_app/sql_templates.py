@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from string import Template
 from typing import Final
 
 import pyarrow as pa
 
-from flink_app.sql_problems import SqlError
+from flink_app.sql_problems import SqlError, sql_problem
 
 SQL: Final = Path(__file__).resolve().parent.parent / "sql"
 
@@ -26,7 +29,41 @@ _FLINK_TYPES = {
 }
 
 
-def statements(file: Path, **values: object) -> tuple[str, ...]:
+class Statement(str):
+    """One statement of a template, filled in, at the same lines as in its file.
+
+    Attributes:
+        file: below `sql/`, for messages.
+    """
+
+    file: Path
+
+    @classmethod
+    def of(cls, file: Path, sql: str) -> Statement:
+        """A statement that knows its file."""
+        statement = cls(sql)
+        statement.file = file
+        return statement
+
+
+@contextmanager
+def told_with_file(statement: str) -> Iterator[None]:
+    """What Flink says against a statement while the block runs becomes a `SqlError` that names file, line and column.
+
+    Raises:
+        SqlError: instead of what py4j raised; a statement that came from no template is let through as it is.
+    """
+    try:
+        yield
+    except SqlError:
+        raise
+    except Exception as error:
+        if not isinstance(statement, Statement):
+            raise
+        raise SqlError(sql_problem(Path("sql") / statement.file, statement, error)) from None
+
+
+def statements(file: Path, **values: object) -> tuple[Statement, ...]:
     """The statements of a template, filled in.
 
     Args:
@@ -40,12 +77,15 @@ def statements(file: Path, **values: object) -> tuple[str, ...]:
         text = (SQL / file).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SqlError(f"sql/{file}: no such file") from None
-    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+    text = "\n".join("" if line.lstrip().startswith("--") else line for line in text.splitlines())
     try:
         filled = Template(text).substitute({name: str(value) for name, value in values.items()})
     except KeyError as error:
         raise SqlError(f"sql/{file}: unknown placeholder ${{{error.args[0]}}}; known: {', '.join(values)}") from None
-    return tuple(part.strip() for part in _STATEMENT_END.split(filled) if part.strip())
+    parts = _STATEMENT_END.split(filled)
+    lines = accumulate((part.count("\n") + 1 for part in parts), initial=0)  # each part's end took its line end along
+    placed = zip(parts, lines, strict=False)
+    return tuple(Statement.of(file, "\n" * above + part.rstrip()) for part, above in placed if part.strip())
 
 
 def text(value: str) -> str:
