@@ -124,8 +124,8 @@ def row_stream(tables: StreamTableEnvironment, table: Table, row_type: TypeInfor
 def watermarked_table(tables: StreamTableEnvironment, stream: DataStream, columns: Mapping[str, str]) -> Table:
     """A stream of batches as a table (name -> SQL type) that lets the stream's watermark pass.
 
-    Flink swallows a stream's watermark unless the table has an event time. Batches have none, and what a timer emits has
-    no timestamp at all, so a constant stands in, which nobody reads.
+    Flink swallows a stream's watermark unless the table has an event time. Batches have none, and what a timer emits
+    has no timestamp at all, so a constant stands in, which nobody reads.
     """
     schema = Schema.new_builder()
     for name, sql_type in columns.items():

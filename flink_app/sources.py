@@ -72,7 +72,6 @@ def records_view(tables: StreamTableEnvironment, source: str) -> None:
 
 def gate_records(tables: StreamTableEnvironment, gate: Gate) -> Table:
     """`records` through the gate."""
-    function = gate_function(gate)
     columns = [col(name) for name in ("data", "arrival_time", "shard_id", "sequence_number")]
     gated = tables.from_path("records").select(gate_function(gate)(*columns).alias("gated"))
     bucket, batch = col("gated").get("bucket").alias("bucket"), col("gated").get("batch").alias("batch")
