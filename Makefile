@@ -48,8 +48,8 @@ check: $(VENV) ## lint, formatting, types, SQL lint; all of them, then fails if 
 format: $(VENV) ## let ruff format and fix what it can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .
 
-bench: setup ## events per second and CPU per event, beside native Flink SQL on the same bytes
-	@$(BIN)/python -m flink_app.bench
+bench: setup ## events per second and CPU per event, beside native Flink SQL on the same bytes (make bench BENCH="--rounds 3")
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 local-up: setup ## the local AWS endpoint with stream, table and bucket
 	@$(BIN)/fraud-windows local up
