@@ -50,6 +50,7 @@ class Job:
             dedup_ttl_ms=state.dedup_ttl_seconds * 1000,
             grace_ms=state.grace_seconds * 1000,
             idle_final_ms=idle_ms if self.chunks is None else None,
+            bucket_keys=bucket_keys(state.buckets),
             forwards_events=bool(self.plan.natives),
         )
 

@@ -20,6 +20,7 @@ class FeatureSettings:
         dedup_ttl_ms: an event id is remembered so long at the least; not below L.
         grace_ms: how far behind the watermark an accepted event may still be counted.
         idle_final_ms: silence after which the last windows become final without a watermark; None: never (archive).
+        bucket_keys: every key that the gate gives out; empty: not checked.
         forwards_events: whether native windows want the accepted events, one by one.
     """
 
@@ -30,6 +31,7 @@ class FeatureSettings:
     dedup_ttl_ms: int
     grace_ms: int
     idle_final_ms: int | None
+    bucket_keys: tuple[int, ...] = ()
     forwards_events: bool = False
 
     def __post_init__(self) -> None:

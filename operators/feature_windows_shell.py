@@ -83,10 +83,20 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         key = ctx.get_current_key()
         bucket = self._buckets.get(key)
         if bucket is None:
+            self._check_key(key)
             bucket = FeatureBucket(key, self._settings, self._state, self._clock, self._stats, now_ms)
             self._buckets[key] = bucket
             self._timers[key] = _Timers()
         return key, bucket
+
+    def _check_key(self, key: int) -> None:
+        """A restored bucket that the gate does not know any more would keep its events from their customers' new bucket."""
+        keys = self._settings.bucket_keys
+        if keys and key not in keys:
+            raise ValueError(
+                f"State.buckets: the restored state has a bucket with key {key}, which is none of today's {len(keys)}"
+                " · wanted the number of buckets that the state was written with · set it back"
+            )
 
     def _leave(self, exits: list[Exit]) -> Iterator[Row]:
         for exit_name, batch in exits:
