@@ -90,7 +90,7 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         return key, bucket
 
     def _check_key(self, key: int) -> None:
-        """A restored bucket that the gate does not know any more would keep its events from their customers' new bucket."""
+        """A restored bucket that the gate does not know would keep its events from their customers' new bucket."""
         keys = self._settings.bucket_keys
         if keys and key not in keys:
             raise ValueError(
