@@ -91,7 +91,10 @@ def _plan() -> SqlPlan:
 def _graph(properties: Properties, plan: SqlPlan, parallelism: int) -> int:
     """Number of steps of the whole job. Raises FraudWindowsError: a source or sink that cannot be planned."""
     if not JAR.exists():
-        raise FraudWindowsError(f"{JAR.relative_to(ROOT)}: no such file · the sinks are planned with it · run `make jar`")
+        jar = JAR.relative_to(ROOT)
+        raise FraudWindowsError(
+            f"{jar}: no such file · it has the connectors that sinks are planned with · run `make jar`"
+        )
     env, tables = runtime.environments({}, JAR)
     env.set_parallelism(parallelism)
     build(env, tables, Job(properties, plan, _no_chunks(properties)))
@@ -125,19 +128,18 @@ def _warnings(properties: Properties, plan: SqlPlan, parallelism: int) -> list[s
 
 
 def _shard_warnings(properties: Properties, parallelism: int) -> list[str]:
-    shards = open_shards(properties)
+    where, shards = f"Source.stream {properties.source.stream}", open_shards(properties)
     if shards is None:
-        return [
-            f"Source.stream {properties.source.stream}: its shards are unknown, AWS does not tell them"
-            f" · wanted a parallelism of at least as many; got {parallelism}"
-        ]
+        unknown = "its shards are unknown, as AWS does not tell them now"
+        return [f"{where}: {unknown} · wanted a parallelism of at least as many · got {parallelism}"]
     if shards <= parallelism:
         return []
-    return [
-        f"Source.stream {properties.source.stream}: {shards} open shards, parallelism {parallelism}: a reader that catches"
-        " up on several shards may make windows final too early; their rows are written again inside the grace, later"
-        f" events are rejected as window_closed · run with a parallelism of at least {shards}"
-    ]
+    risk = (
+        "a reader that catches up on several shards may make windows final too early; inside the grace their rows are"
+        " written again, later events are rejected as window_closed"
+    )
+    got = f"{shards} open shards, parallelism {parallelism}"
+    return [f"{where}: {got}: {risk} · run with a parallelism of at least {shards}"]
 
 
 def open_shards(properties: Properties) -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import decimal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -37,7 +37,7 @@ def print_report(checked: Checked, console: Console) -> None:
         ("properties", _properties(checked.properties)),
     ):
         console.print(Text(title, style="bold"))
-        console.print(Padding(body, (0, 0, 1, 2)))
+        console.print(Padding(body, (0, 0, 1, 2), expand=False))
     for warning in checked.warnings:
         console.print(Text("warning: ", style="yellow").append(warning, style="default"), soft_wrap=True)
     files = f"{len(plan.windows)} window file{'s' if len(plan.windows) != 1 else ''}"
@@ -58,7 +58,7 @@ def windows_per_event(spec: WindowSpec) -> int:
 
 
 def bytes_per_event(contract: Contract, batch: int) -> float:
-    """What an event takes in the log, in bytes, when `batch` events of a bucket arrive together; measured on samples."""
+    """What an event takes in the log, in bytes, when `batch` events of a bucket arrive together; of sample values."""
     events = [pa.array([_sample(column)] * batch, column.arrow_type) for column in contract.columns]
     ids = [pa.array([2**63] * batch, pa.uint64())] * 2
     arrival = pa.array([0] * batch, pa.timestamp("ms", "UTC"))
@@ -73,7 +73,7 @@ def _sample(column: Column) -> object:
     if pa.types.is_decimal(column.arrow_type):
         return decimal.Decimal(0)
     if pa.types.is_timestamp(column.arrow_type):
-        return datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+        return datetime(2026, 1, 31, tzinfo=UTC)
     return True if pa.types.is_boolean(column.arrow_type) else 1
 
 
@@ -119,14 +119,19 @@ def _window_facts(window: PlannedWindow) -> Iterator[tuple[str, str]]:
         return
     spec = window.spec
     yield "runs", "on slices: the planner's window aggregate over customer_id, every function known to the operator"
-    sets = [f"{grid.granularity.feature_set} ({_grid(grid.granularity.size_ms, grid.slide_ms)})" for grid in grids(spec)]
+    sets = [
+        f"{grid.granularity.feature_set} ({_grid(grid.granularity.size_ms, grid.slide_ms)})" for grid in grids(spec)
+    ]
     yield "feature set" + ("s" if len(sets) > 1 else ""), " · ".join(sets)
     if spec.where is not None:
         yield "WHERE", "windows without a matching event have no row"
     if spec.having is not None:
         yield "live rows", "none: HAVING writes final rows only"
     elif spec.emit_every_ms is not None:
-        yield "live rows", f"every {duration(spec.emit_every_ms)} while the window is open, at its end, and when corrected"
+        yield (
+            "live rows",
+            f"every {duration(spec.emit_every_ms)} while the window is open, at its end, and when corrected",
+        )
     else:
         yield "live rows", "at the window's end, and each time an accepted event corrects them"
 
@@ -148,8 +153,9 @@ def _rows_out(windows: tuple[PlannedWindow, ...]) -> RenderableType:
         table.add_row(window.name, str(live), str(final))
     table.add_row("together", str(live_sum), str(final_sum), style="bold")
     assumed = (
-        "for a customer whose payments are further apart than the windows are long; it cannot be more (a row is written"
-        " only when an event has changed it), and a burst shares its rows"
+        "of a customer whose payments are further apart than the windows are long. Never more live rows than that, as"
+        " only an event makes a row be written; less in a burst, whose payments share rows, and where WHERE or HAVING"
+        " leave some out"
     )
     return Group(table, Text(assumed, style="dim"))
 
@@ -164,17 +170,11 @@ def _state_facts(checked: Checked) -> Iterator[tuple[str, str]]:
     kept_ms = settings.longest_ms + contract.lateness_ms + settings.grace_ms
     batch = max(1, _TYPICAL_BATCH // buckets)
     busy, alone = bytes_per_event(contract, batch), bytes_per_event(contract, 1)
-    yield (
-        "events kept",
-        f"{duration(kept_ms)} after they happened: longest window {duration(settings.longest_ms)}"
-        f" + L {duration(contract.lateness_ms)} + State.grace.seconds {duration(settings.grace_ms)}",
-    )
-    yield (
-        "size",
-        f"{busy:,.0f} bytes an event when {batch} of a bucket arrive together ({_TYPICAL_BATCH:,} in {buckets} buckets),"
-        f" {alone:,.0f} when it comes alone; measured on sample values",
-    )
-    yield "", f"so at 1,000 events/s about {busy * kept_ms / 1e6:,.0f} MB"
+    parts = (("longest window", settings.longest_ms), ("L", contract.lateness_ms), ("grace", settings.grace_ms))
+    yield "events kept", f"{duration(kept_ms)}: " + " + ".join(f"{name} {duration(length)}" for name, length in parts)
+    together = f"{batch} of a bucket arrive together ({_TYPICAL_BATCH:,} records in {buckets} buckets)"
+    yield "size", f"{busy:,.0f} bytes an event when {together}, {alone:,.0f} when it comes alone; of sample values"
+    yield "in all", f"at 1,000 events/s about {busy * kept_ms / 1e6:,.0f} MB"
     yield "ids for dedup", f"{duration(settings.dedup_ttl_ms)} at least, 16 bytes each, in the Python workers' memory"
     if checked.plan.natives:
         yield "native windows", "keep state of their own, as Flink SQL does"
@@ -193,11 +193,9 @@ def _property_facts(properties: Properties) -> Iterator[tuple[str, str]]:
     else:
         yield "source", f"the raw archive {source.path}"
     if properties.features.enabled:
-        yield (
-            "live rows",
-            f"DynamoDB table {properties.features.table}, deleted after {properties.features.ttl_days} days,"
-            f" written at most every {duration(properties.features.emit_interval_ms)}",
-        )
+        features = properties.features
+        pace = f"written at most every {duration(features.emit_interval_ms)}, deleted after {features.ttl_days} days"
+        yield "live rows", f"DynamoDB table {features.table}, {pace}"
     yield "final rows", properties.history.path
     yield "quarantine", properties.quarantine.path
     yield "account", properties.account.path

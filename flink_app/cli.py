@@ -37,7 +37,6 @@ PropertiesFile = Annotated[
         show_default=False,
     ),
 ]
-Share = Annotated[float, typer.Option(min=0, max=1, help="Share of all records.")]
 
 
 @local.command("up")
@@ -82,11 +81,11 @@ def generate(
     customers: Annotated[int, typer.Option(min=1, help="Customers of the bank.")] = 2_000,
     rate: Annotated[float, typer.Option(min=0.001, help="Records a second, evenly spaced.")] = 1_000.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same payments.")] = 1,
-    duplicates: Share = 0.02,
-    late: Share = 0.05,
-    too_late: Share = 0.005,
-    malformed: Share = 0.005,
-    future: Share = 0.002,
+    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of all records sent a second time.")] = 0.02,
+    late: Annotated[float, typer.Option(min=0, max=1, help="Share of all records late, but inside L.")] = 0.05,
+    too_late: Annotated[float, typer.Option(min=0, max=1, help="Share of all records later than L.")] = 0.005,
+    malformed: Annotated[float, typer.Option(min=0, max=1, help="Share of all records out of contract.")] = 0.005,
+    future: Annotated[float, typer.Option(min=0, max=1, help="Share of all records ahead of their arrival.")] = 0.002,
     start: Annotated[
         str | None,
         typer.Option(
@@ -124,10 +123,18 @@ def generate(
 def run(
     properties: PropertiesFile = None,
     until_idle: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop when no record came for that long.")
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Stop when no record came for that long. Without it: only a signal stops."
+        ),
     ] = None,
-    parallelism: Annotated[int, typer.Option(min=1, help="Of the whole job.")] = 1,
-    savepoint: Annotated[str | None, typer.Option(metavar="PATH", help="Go on where an earlier run stopped.")] = None,
+    parallelism: Annotated[int, typer.Option(min=1, help="Subtasks of every step of the job.")] = 1,
+    savepoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Go on where an earlier run stopped. Without it: from the start of the stream."
+        ),
+    ] = None,
     drain: Annotated[
         bool, typer.Option(help="Stopping makes open windows final. --no-drain: stop so that --savepoint can go on.")
     ] = True,
@@ -156,7 +163,9 @@ def check(
 @app.command()
 def show(
     customer: Annotated[str, typer.Argument(help="customer_id, such as c000001.")],
-    feature_set: Annotated[str | None, typer.Option(metavar="NAME", help="Only this feature set.")] = None,
+    feature_set: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this feature set. Without it: all.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows of each feature set.")] = 10,
     properties: PropertiesFile = None,
 ) -> None:

@@ -20,7 +20,7 @@ from pyflink.table.expressions import col, lit
 
 from flink_app import runtime
 from flink_app.parts import Job
-from flink_app.sql_templates import endpoint_option, statements, text
+from flink_app.sql_templates import endpoint_option, statements, text, told_with_file
 from operators.gate import Gate
 from operators.gate_shell import CHUNK_TYPE, GATED_TYPE, TICKET_TYPE, ChunkClock, GateChunks, gate_function
 
@@ -43,7 +43,8 @@ def kinesis_records(tables: StreamTableEnvironment, job: Job) -> None:
         initial_position=properties.source.initial_position,
     ):
         runtime.declare(tables, statement)
-    records_view(tables, "kinesis")
+    with told_with_file(statement):
+        records_view(tables, "kinesis")
 
 
 def interval(milliseconds: int) -> str:

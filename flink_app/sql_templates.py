@@ -29,7 +29,7 @@ _FLINK_TYPES = {
 }
 
 
-class Statement(str):
+class Statement(str):  # noqa: SLOT000 a string that carries its file
     """One statement of a template, filled in, at the same lines as in its file.
 
     Attributes:
