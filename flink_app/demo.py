@@ -185,10 +185,10 @@ def _most_suspicious(history: Path) -> list[str]:
     """Customers with the most payments within 30 seconds."""
     found = _query(
         history,
-        "SELECT customer_id FROM {rows} WHERE feature_set = 'card_velocity' GROUP BY customer_id"
-        f" ORDER BY max(tx_count) DESC, customer_id LIMIT {_SUSPICIOUS}",  # noqa: S608 - a constant
+        "SELECT customer_id FROM {rows} WHERE feature_set = 'card_velocity'"
+        " GROUP BY customer_id ORDER BY max(tx_count) DESC, customer_id",
     )
-    return [str(customer) for (customer,) in found]
+    return [str(customer) for (customer,) in found[:_SUSPICIOUS]]
 
 
 def _query(history: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -172,7 +172,8 @@ def job_properties(aws: LocalAws) -> dict[str, dict[str, str]]:
 def _start_embedded(directory: Path, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> LocalAws:
     """Start MiniStack in its own process group; a port that somebody takes meanwhile means another try."""
     for folder in (directory / "s3", directory / "tmp"):
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # of a server that was killed; its buckets belong to another account
+        folder.mkdir(parents=True)
     log = directory / "ministack.log"
     for _ in range(5):
         port = free_port(PREFERRED_PORT)
