@@ -51,8 +51,9 @@ class FreshnessProbe:
         for end in range(int(sent[0]) // _SLIDE_MS * _SLIDE_MS + _SLIDE_MS, int(sent[-1]), _SLIDE_MS):
             paid = (sent > end - 4_000) & (sent < end - 1_000) & (chunk.exits == ACCEPTED)
             customers = list(dict.fromkeys(chunk.customers[at] for at in np.flatnonzero(paid).tolist()))[:_SAMPLE]
-            with self._lock:
-                self._due.append((end, customers))
+            if customers:
+                with self._lock:
+                    self._due.append((end, customers))
 
     def start(self) -> threading.Thread:
         """Watch in a thread of its own until `finish`."""
