@@ -31,11 +31,16 @@ class _Run:
     low: UInt64s
 
     def contains(self, high: UInt64s, low: UInt64s) -> npt.NDArray[np.bool_]:
+        """Which of the ids are in the run, shape (n,)."""
         at = np.searchsorted(self.high, high)
         at[at == len(self.high)] = 0
-        found: npt.NDArray[np.bool_] = self.high[at] == high
-        if found.any():
-            found &= self.low[at] == low
+        candidate: npt.NDArray[np.bool_] = self.high[at] == high
+        if not candidate.any():
+            return candidate
+        found = candidate & (self.low[at] == low)
+        for i in np.flatnonzero(candidate & ~found).tolist():  # another id with the same upper half: once in an age
+            end = np.searchsorted(self.high, high[i], side="right")
+            found[i] = low[i] in self.low[at[i] : end]
         return found
 
 
