@@ -40,7 +40,7 @@ class _Run:
         found = candidate & (self.low[at] == low)
         for i in np.flatnonzero(candidate & ~found).tolist():  # another id with the same upper half: once in an age
             end = np.searchsorted(self.high, high[i], side="right")
-            found[i] = low[i] in self.low[at[i] : end]
+            found[i] = bool((self.low[at[i] : end] == low[i]).any())
         return found
 
 
