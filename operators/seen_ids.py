@@ -37,7 +37,7 @@ class _Run:
         candidate: npt.NDArray[np.bool_] = self.high[at] == high
         if not candidate.any():
             return candidate
-        found = candidate & (self.low[at] == low)
+        found: npt.NDArray[np.bool_] = candidate & (self.low[at] == low)
         for i in np.flatnonzero(candidate & ~found).tolist():  # another id with the same upper half: once in an age
             end = np.searchsorted(self.high, high[i], side="right")
             found[i] = bool((self.low[at[i] : end] == low[i]).any())
