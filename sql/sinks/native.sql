@@ -6,10 +6,10 @@
 INSERT INTO features (customer_id, feature_window, feature_set, window_start, window_end, revision, emitted_at, expires_at, ${names})
 SELECT
   customer_id,
-  '${name}#' || DATE_FORMAT(window_end, 'yyyy-MM-dd''T''HH:mm:ss''Z'''),
+  '${name}#' || DATE_FORMAT(window_end, IF(MOD(EXTRACT(MILLISECOND FROM window_end), 1000) = 0, 'yyyy-MM-dd''T''HH:mm:ss''Z''', 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')),
   '${name}',
-  DATE_FORMAT(window_start, 'yyyy-MM-dd''T''HH:mm:ss''Z'''),
-  DATE_FORMAT(window_end, 'yyyy-MM-dd''T''HH:mm:ss''Z'''),
+  DATE_FORMAT(window_start, IF(MOD(EXTRACT(MILLISECOND FROM window_start), 1000) = 0, 'yyyy-MM-dd''T''HH:mm:ss''Z''', 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')),
+  DATE_FORMAT(window_end, IF(MOD(EXTRACT(MILLISECOND FROM window_end), 1000) = 0, 'yyyy-MM-dd''T''HH:mm:ss''Z''', 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')),
   CAST(1 AS BIGINT),
   UNIX_TIMESTAMP() * 1000,
   UNIX_TIMESTAMP(DATE_FORMAT(window_end, 'yyyy-MM-dd HH:mm:ss')) + ${item_ttl_seconds},
