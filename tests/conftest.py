@@ -54,3 +54,11 @@ def stage(tmp_path_factory):
 
     with open_stage(tmp_path_factory.mktemp("stage")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def kinesis_run(stage):
+    """See `tests.e2e_kinesis_run`."""
+    from tests import e2e_kinesis_run
+
+    return e2e_kinesis_run.kinesis_run(stage)
