@@ -34,7 +34,7 @@ from flink_app.show import customer_features, feature_tables
 
 EVENTS: Final = 100_000
 CUSTOMERS: Final = 2_000
-RATE: Final = 2_000.0  # records a second
+RATE: Final = 1_500.0  # records a second
 SEED: Final = 7
 _SUSPICIOUS: Final = 3
 _STALL_SECONDS: Final = 60
