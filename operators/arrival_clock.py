@@ -14,7 +14,7 @@ class ArrivalClock:
         arrival read   10:00:00     10:00:01     (silence)
         clock          10:00:00     10:00:01     :01   :01.5   :02.5   …
 
-    While records come it follows them only, however old they are: in a backlog a window has not ended before its records
+    While records come it follows them, however old they are: in a backlog a window has not ended before its records
     are read, and would be written again and again.
     """
 
