@@ -52,10 +52,16 @@ def differences(stored: Mapping[Key, Row], final: Mapping[Key, Row]) -> Iterator
             yield f"{name}: final row, but no item"
         elif key not in final:
             yield f"{name}: item, but no final row"
-        elif stored[key] != final[key]:
+        else:
             item, row = stored[key], final[key]
-            columns = [column for column in sorted(item.keys() | row.keys()) if item.get(column) != row.get(column)]
-            yield f"{name}: " + ", ".join(f"{c} is {item.get(c)}, final {row.get(c)}" for c in columns)
+            columns = [c for c in sorted(item.keys() | row.keys()) if not _same(item.get(c), row.get(c))]
+            if columns:
+                yield f"{name}: " + ", ".join(f"{c} is {item.get(c)}, final {row.get(c)}" for c in columns)
+
+
+def _same(stored: Any, final: Any) -> bool:
+    """Equal; a DOUBLE is a decimal number in the table, with as many digits as tell it from every other DOUBLE."""
+    return bool(float(stored) == final if isinstance(final, float) and stored is not None else stored == final)
 
 
 def _value(attribute: Mapping[str, Any]) -> Any:

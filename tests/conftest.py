@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -39,6 +40,8 @@ def flink_jvm():
     java_gateway.launch_gateway_server_process = remembered
     gateway = java_gateway.get_gateway()
     yield gateway
+    gc.collect()  # Java objects that are garbage already tell the JVM, as long as it is there
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # the others cannot
     gateway.shutdown_callback_server()
     for process in started:
         process.stdin.close()  # the JVM's signal to end

@@ -215,7 +215,7 @@ class World:
         for file in self.files("history"):
             feature_set = next(part[12:] for part in file.parts if part.startswith("feature_set="))
             for row in pq.ParquetFile(file).read(["customer_id", "window_end", "revision"]).to_pylist():
-                rows[row["customer_id"], f"{feature_set}#{row['window_end']:%Y-%m-%dT%H:%M:%SZ}", row["revision"]] += 1
+                rows[row["customer_id"], f"{feature_set}#{moment(row['window_end'])}", row["revision"]] += 1
         return rows
 
     def final_rows(self) -> dict[Key, Row]:
@@ -259,11 +259,17 @@ def expected(records: Iterable[Raw]) -> tuple[dict[Key, Row], Counter[str]]:
 def keyed(rows: Mapping[tuple[str, str, int], Row]) -> dict[Key, Row]:
     """(feature set, customer, window end) -> row, as the features table has it: a NULL is absent."""
     return {
-        (customer, f"{feature_set}#{datetime.fromtimestamp(end / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"): {
+        (customer, f"{feature_set}#{moment(datetime.fromtimestamp(end / 1000, UTC))}"): {
             name: value for name, value in row.items() if value is not None
         }
         for (feature_set, customer, end), row in rows.items()
     }
+
+
+def moment(time: datetime) -> str:
+    """As it stands in a key: 2026-01-31T12:00:30Z, with milliseconds only where there are any (sessions)."""
+    fraction = f".{time.microsecond // 1000:03}" if time.microsecond else ""
+    return f"{time:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def wait_for(what: str, done: Callable[[], bool], timeout: float) -> float:

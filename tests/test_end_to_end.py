@@ -1,0 +1,88 @@
+"""The job on Kinesis, DynamoDB and S3 from end to end: what one run can show, against generator and oracle."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+
+from flink_app.features_table import differences
+from tests import oracle
+from tests.e2e_kinesis_run import EVENTS, SEED
+from tests.e2e_stage import MASKING_KEY
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def run(kinesis_run):
+    return kinesis_run
+
+
+def test_every_record_leaves_by_one_exit_and_by_the_one_that_the_generator_meant(run):
+    assert run.account.is_balanced, run.account.lines()
+    truth = {"counted" if name == "accepted" else name: count for name, count in vars(run.truth).items()}
+    assert dict(run.account.exits) == truth | {"window_closed": 0}
+    assert Counter(run.account.exits) == run.exits  # equal counters: a missing one is a zero
+    assert all(count > 10 for count in truth.values())
+
+
+def test_the_raw_archive_has_every_record_that_was_sent_byte_for_byte(run):
+    assert Counter(record.data for record in run.records) == run.world.sent
+    assert len({(record.shard, record.number) for record in run.records}) == EVENTS
+
+
+def test_every_rejected_record_is_in_the_quarantine_with_raw_bytes_reason_and_detail(run):
+    quarantined = run.world.quarantine()
+    reasons = Counter(reason for _, reason, _ in quarantined)
+    assert reasons == {name: getattr(run.truth, name) for name in ("malformed", "future", "too_late")}
+    for record, reason, detail in quarantined:
+        assert detail
+        _, exits = oracle.accepted_events([(record.data, record.arrival)])
+        assert exits == {reason: 1}, (record, detail)
+    assert {record for record, _, _ in quarantined} <= set(run.records)
+    assert len({(record.shard, record.number) for record, _, _ in quarantined}) == len(quarantined)
+
+
+def test_the_final_rows_are_the_oracles_each_exactly_once(run):
+    assert list(differences(run.rows, run.wanted)) == [], f"seed {SEED}"
+    assert set(run.world.history_rows().values()) == {1}
+    assert len(run.world.history_rows()) == len(run.wanted)
+    assert run.account.final_rows == len(run.wanted)
+
+
+def test_the_features_table_equals_the_final_rows(run):
+    assert list(differences(run.world.items(), run.rows)) == []
+
+
+def test_an_item_has_the_promised_attributes(run):
+    page = run.world.stage.aws.client("dynamodb").scan(TableName=run.world.name, Limit=50)
+    for item in page["Items"]:
+        feature_set, _, end = item["feature_window"]["S"].partition("#")
+        size, _ = oracle.WINDOWS[feature_set]
+        window_end = datetime.fromisoformat(end)
+        assert item["feature_set"]["S"] == feature_set
+        assert item["window_end"]["S"] == end
+        assert datetime.fromisoformat(item["window_start"]["S"]) == window_end - timedelta(milliseconds=size)
+        assert int(item["expires_at"]["N"]) == int(window_end.timestamp()) + 30 * 86_400
+        assert run.started_ms < int(item["emitted_at"]["N"]) < time.time() * 1000
+
+
+def test_the_last_windows_appear_live_and_final_while_the_stream_is_silent(run):
+    last_windows = {key: row for key, row in run.wanted.items() if key[1].startswith("card_velocity#")}
+    assert run.live_before_the_end == last_windows
+    assert run.final_before_the_end.items() >= last_windows.items()
+
+
+def test_personal_data_and_the_masking_key_are_in_no_output_and_no_log(run):
+    world, cluster = run.world, run.world.stage.cluster
+    assert any(b"@example.com" in record.data for record in run.records)
+    outputs = [repr(world.items()), run.shown_by_flink]
+    outputs += [repr(world.final_rows()), *(detail for _, _, detail in world.quarantine())]
+    outputs += [file.read_text(errors="replace") for file in cluster.logs.rglob("*") if file.is_file()]
+    outputs += [file.read_bytes().decode("latin-1") for group in ("history", "account") for file in world.files(group)]
+    for output in outputs:
+        assert "@example.com" not in output
+        assert MASKING_KEY not in output
