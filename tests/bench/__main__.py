@@ -37,8 +37,9 @@ def main(
     console.print(f"{events:,} payments (made once, about 20 s for a million) …")
     pay = payload(events)
     results: list[Result] = []
-    agreements: dict[str, str] = {}
+    agreement = ""
     for number in range(rounds):
+        first = len(results)
         for on in backends:
             for one in chosen:
                 result = race(one, on, pay, limit, console.print)
@@ -46,7 +47,7 @@ def main(
                 state = "" if result.finished else ", STOPPED at the limit"
                 rates = f"{result.job_rate:,.0f} events/s, steady {result.steady_rate:,.0f}"
                 console.print(f"round {number + 1}, {on}, {one.name}: {result.job_seconds:.1f} s, {rates}{state}")
-            agreements[on] = _compare([r for r in results[-len(chosen) :] if r.finished], on, events, console)
+        agreement = _compare([r for r in results[first:] if r.finished], events, console)
     profiles: list[Profile] = []
     if profiled:
         for on in backends:
@@ -57,25 +58,27 @@ def main(
     report.show(results, console)
     given = " ".join(sys.argv[1:])
     command = f".venv/bin/python -m tests.bench {given}".strip() if given else "make bench"
-    report.write_document(results, profiles, pay, command, "; ".join(agreements.values()))
+    report.write_document(results, profiles, pay, command, agreement)
     console.print(f"written: {report.DOCUMENT.relative_to(ROOT)}")
 
 
-def _compare(finished: list[Result], backend: str, events: int, console: Console) -> str:
-    """All contenders that finished must have the same final rows, and what was compared; their files are deleted."""
+def _compare(finished: list[Result], events: int, console: Console) -> str:
+    """All that finished, on every backend, must have the same final rows; says what was compared, deletes the files."""
     named = {one.name: one for one in CONTENDERS.values()}
-    folders = {r.contender: output_of(named[r.contender], backend, events) / "features" for r in finished}
-    first, *others = folders
-    told = f"{backend}: nobody to compare {first} with"
+    outputs = {
+        f"{r.contender} on {r.backend}": output_of(named[r.contender], r.backend, events) / "features" for r in finished
+    }
+    first, *others = outputs
+    told = f"nobody to compare {first} with"
     for other in others:
-        agreement = compare(folders[first], folders[other])
+        agreement = compare(outputs[first], outputs[other])
         if not agreement.is_equal:
-            console.print(f"{first} and {other} on {backend} do not agree", *agreement.examples, sep="\n")
+            console.print(f"{first} and {other} do not agree", *agreement.examples, sep="\n")
             raise typer.Exit(1)
-        counts = ", ".join(f"{name} {count:,}" for name, count in agreement.rows.items())
-        told = f"{backend}: {', '.join(folders)} agree ({counts} rows)"
+        counts = ", ".join(f"{name} {count:,} rows" for name, count in agreement.rows.items())
+        told = f"{', '.join(outputs)} agree ({counts})"
     console.print(told)
-    for folder in folders.values():
+    for folder in outputs.values():
         shutil.rmtree(folder)
     return told
 

@@ -23,10 +23,17 @@ _CHECKPOINTS_MS: Final = 10_000
 _IDLE_POLLS: Final = 4
 _IDLE_CORES: Final = 0.15
 _TELL_SECONDS: Final = 20
+_MEMORY: Final = "4g"  # of the TaskManager, a processing unit's; Python workers come on top
 _CLUSTER: Final = {
+    "heartbeat.timeout": "120 s",  # a busy machine is no failure
     "metrics.fetcher.update-interval": 250,
     "restart-strategy.type": "none",  # a run that fails is no run
     "state.backend.rocksdb.use-bloom-filter": "true",  # most keys of a de-duplication are not there
+}
+
+_MANAGED: Final = {  # state on the heap leaves managed memory unused, so the heap gets it
+    "heap": {"taskmanager.memory.managed.fraction": 0.1},
+    "rocksdb": {},
 }
 
 
@@ -135,7 +142,11 @@ def started(contender: Contender, backend: str, payload: Payload) -> Iterator[Ru
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     settings = ClusterSettings(
-        slots=contender.slots, backend=backend, checkpoint_interval_ms=_CHECKPOINTS_MS, extra=_CLUSTER
+        slots=contender.slots,
+        backend=backend,
+        checkpoint_interval_ms=_CHECKPOINTS_MS,
+        task_manager_memory=_MEMORY,
+        extra={**_CLUSTER, **_MANAGED[backend]},
     )
     with FlinkCluster(settings, directory=BENCH / "flink") as cluster:
         usage = Usage(frozenset(process.pid for process in cluster._task_managers))

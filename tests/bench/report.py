@@ -24,15 +24,18 @@ DOCUMENT = ROOT / "docs" / "benchmark.md"
 _NATIVE = "native Flink SQL"
 
 Measure = Callable[[Result], float]
-_COLUMNS: tuple[tuple[str, Measure, str], ...] = (
-    ("wall s", lambda r: r.job_seconds, ".1f"),
+_MEASURES: tuple[tuple[str, Measure, str], ...] = (
+    ("wall, s", lambda r: r.job_seconds, ".1f"),
     ("events/s", lambda r: r.job_rate, ",.0f"),
-    ("steady events/s", lambda r: r.steady_rate, ",.0f"),
-    ("CPU s/M events JVM", lambda r: r.jvm_cpu_seconds / r.events * 1e6, ".1f"),
-    ("CPU s/M events Python", lambda r: r.python_cpu_seconds / r.events * 1e6, ".1f"),
-    ("steady CPU JVM + Python", lambda r: (r.steady_jvm_seconds + r.steady_python_seconds) / r.events * 1e6, ".1f"),
-    ("rows out/event", lambda r: (r.rows_live + r.rows_final) / r.events, ".2f"),
-    ("peak MB JVM + Python", lambda r: r.jvm_peak_mb + r.python_peak_mb, ",.0f"),
+    ("events/s, steady", lambda r: r.steady_rate, ",.0f"),
+    ("CPU s per M events: JVM", lambda r: r.jvm_cpu_seconds / r.events * 1e6, ".1f"),
+    ("CPU s per M events: Python", lambda r: r.python_cpu_seconds / r.events * 1e6, ".1f"),
+    ("CPU s per M events: JVM, steady", lambda r: r.steady_jvm_seconds / r.events * 1e6, ".1f"),
+    ("CPU s per M events: Python, steady", lambda r: r.steady_python_seconds / r.events * 1e6, ".1f"),
+    ("rows out per event: live", lambda r: r.rows_live / r.events, ".2f"),
+    ("rows out per event: final", lambda r: r.rows_final / r.events, ".2f"),
+    ("peak MB: JVM", lambda r: r.jvm_peak_mb, ",.0f"),
+    ("peak MB: Python", lambda r: r.python_peak_mb, ",.0f"),
 )
 
 
@@ -48,9 +51,10 @@ def save(results: Sequence[Result], profiles: Sequence[Profile]) -> Path:
 def show(results: Sequence[Result], console: Console) -> None:
     """Print the table."""
     table = Table(title="medians over the rounds")
-    for name in ("backend", "contender", *(name for name, _, _ in _COLUMNS), "ratio", "ratio steady"):
-        table.add_column(name, justify="left" if name in {"backend", "contender"} else "right")
-    for row in _rows(results):
+    head, *rows = _figures(results)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
         table.add_row(*row)
     console.print(table)
 
@@ -59,8 +63,8 @@ def write_document(
     results: Sequence[Result], profiles: Sequence[Profile], payload: Payload, command: str, agreement: str
 ) -> None:
     """Write docs/benchmark.md anew; `agreement` says which rows were found equal."""
-    names = ("backend", "contender", *(name for name, _, _ in _COLUMNS), "ratio", "ratio steady")
-    figures = [names, ["---", "---", *["---:"] * (len(names) - 2)], *_rows(results)]
+    head, *rows = _figures(results)
+    figures = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     text = string.Template(Path(__file__).with_name("benchmark.md").read_text()).substitute(
         events=f"{payload.events:,}",
         customers=f"{CUSTOMERS:,}",
@@ -87,15 +91,23 @@ def _python_cpu(result: Result) -> float:
     return result.steady_python_seconds / result.events
 
 
-def _rows(results: Sequence[Result]) -> list[list[str]]:
-    rows = []
+def _figures(results: Sequence[Result]) -> list[list[str]]:
+    """The table, head first: a measure a row, a contender a column."""
+    columns = [["", *(name for name, _, _ in _MEASURES), "ratio, events/s", "ratio, events/s steady"]]
     for backend, contender in dict.fromkeys((r.backend, r.contender) for r in results):
         runs = _of(results, backend, contender)
-        cells = [_spread([measure(run) for run in runs], form) for _, measure, form in _COLUMNS]
+        cells = [_spread([measure(run) for run in runs], form) for _, measure, form in _MEASURES]
         if not all(run.finished for run in runs):
-            cells[0] = f"> {cells[0]}"
-        rows.append([backend, contender, *cells, *_ratios(results, runs)])
-    return rows
+            cells = [_bound(name, cell) for (name, _, _), cell in zip(_MEASURES, cells, strict=True)]
+        columns.append([f"{contender}, {backend}", *cells, *_ratios(results, runs)])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _bound(measure: str, cell: str) -> str:
+    """What a run that was stopped tells about one that ends."""
+    if measure.startswith("rows"):
+        return "–"
+    return f"< {cell}" if measure.startswith("events") else f"> {cell}"
 
 
 def _ratios(results: Sequence[Result], runs: Sequence[Result]) -> tuple[str, str]:
@@ -132,12 +144,11 @@ def _unfinished(results: Sequence[Result]) -> str:
 
 
 def _machine(results: Sequence[Result]) -> str:
-    models = [line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    models = {line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line}
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    load = f"load {os.getloadavg()[2]:.1f} over the last 15 minutes"
-    return (
-        f"{os.cpu_count()} virtual cores ({models[0] if models else '?'}), {memory:.0f} GB, {platform.system()}, {load}"
-    )
+    loads = [result.load for result in results]
+    load = f"load average before each run {min(loads):.1f} to {max(loads):.1f} (above 1 somebody else was at work)"
+    return f"{os.cpu_count()} virtual cores ({', '.join(models)}), {memory:.0f} GB, {platform.system()}, {load}"
 
 
 def _profile_text(profile: Profile, results: Sequence[Result]) -> str:
