@@ -12,7 +12,11 @@ from pathlib import Path
 # Python workers start twice as fast with compiled modules.
 os.environ.setdefault("FRAUD_WINDOWS_LOCAL_DIR", str(Path(__file__).resolve().parents[1] / ".local" / "tests"))
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("project", deadline=None, print_blob=True)  # no wall clock in a verdict
+hypothesis.settings.load_profile("project")
 
 
 def pytest_collection_modifyitems(items):
