@@ -145,6 +145,10 @@ def _report(
         f"  p50 {probe.percentile(50):,.0f} ms, p99 {probe.percentile(99):,.0f} ms"
         f" ({len(probe.seen_after_ms):,} rows; never seen: {probe.never_seen})"
     )
+    say(
+        f"  of it until the operator wrote the row: p50 {probe.operator_percentile(50):,.0f} ms,"
+        f" p99 {probe.operator_percentile(99):,.0f} ms; the rest is the sink"
+    )
     with tempfile.TemporaryDirectory() as folder:
         history = Path(folder)
         files = download(properties.history.path, history, properties.aws)

@@ -33,6 +33,7 @@ class FreshnessProbe:
         table: name of the features table.
         feature_set: a HOP feature set with a slide of five seconds.
         seen_after_ms: per row seen: wall clock when it was first read minus window end, milliseconds.
+        emitted_after_ms: of the same rows: when the operator wrote it minus window end.
         never_seen: rows that did not appear within 30 s.
     """
 
@@ -40,6 +41,7 @@ class FreshnessProbe:
     table: str
     feature_set: str = "card_velocity"
     seen_after_ms: list[float] = field(default_factory=list)
+    emitted_after_ms: list[float] = field(default_factory=list)
     never_seen: int = 0
     _due: list[tuple[int, list[str]]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,7 +69,11 @@ class FreshnessProbe:
 
     def percentile(self, percent: float) -> float:
         """Milliseconds after the window end by which so many of the rows were readable; NaN without a row."""
-        return float(np.percentile(self.seen_after_ms, percent)) if self.seen_after_ms else float("nan")
+        return _percentile(self.seen_after_ms, percent)
+
+    def operator_percentile(self, percent: float) -> float:
+        """Likewise until the operator wrote the row; the rest of the time is the sink's."""
+        return _percentile(self.emitted_after_ms, percent)
 
     def _watch(self) -> None:
         waiting: dict[str, list[str]] = {}
@@ -83,6 +89,7 @@ class FreshnessProbe:
                 there = self._stored(key, customers)
                 now = time.time() * 1000
                 self.seen_after_ms += [now - ends[key]] * len(there)
+                self.emitted_after_ms += [emitted - ends[key] for emitted in there.values()]
                 waiting[key] = [customer for customer in customers if customer not in there]
                 if now - ends[key] > _GIVE_UP_MS:
                     self.never_seen += len(waiting[key])
@@ -91,8 +98,14 @@ class FreshnessProbe:
                     del waiting[key]
             self._stop.wait(_PAUSE_SECONDS)
 
-    def _stored(self, key: str, customers: Sequence[str]) -> set[str]:
+    def _stored(self, key: str, customers: Sequence[str]) -> dict[str, int]:
+        """Customer -> `emitted_at` of the rows that are there."""
         keys = [{"customer_id": {"S": customer}, "feature_window": {"S": key}} for customer in customers]
-        asked = {self.table: {"Keys": keys, "ProjectionExpression": "customer_id"}}
+        asked = {self.table: {"Keys": keys, "ProjectionExpression": "customer_id, emitted_at"}}
         answer = self.dynamodb.batch_get_item(RequestItems=asked)
-        return {item["customer_id"]["S"] for item in answer["Responses"].get(self.table, [])}
+        items = answer["Responses"].get(self.table, [])
+        return {item["customer_id"]["S"]: int(item["emitted_at"]["N"]) for item in items}
+
+
+def _percentile(values: Sequence[float], percent: float) -> float:
+    return float(np.percentile(values, percent)) if values else float("nan")

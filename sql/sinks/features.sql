@@ -13,7 +13,7 @@ WITH (
   'sink.batch.max-size' = '25',                      -- what BatchWriteItem takes
   'sink.requests.max-inflight' = '1',                -- more would let an older row overtake a newer one
   'sink.requests.max-buffered' = '10000',
-  'sink.flush-buffer.timeout' = '200'                -- milliseconds a row waits for its batch to fill
+  'sink.flush-buffer.timeout' = '100'                -- milliseconds a row waits for its batch to fill
 );
 
 INSERT INTO features (${live_names})
