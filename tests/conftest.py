@@ -45,7 +45,7 @@ def flink_jvm():
     gateway = java_gateway.get_gateway()
     yield gateway
     gc.collect()  # Java objects that are garbage already tell the JVM, as long as it is there
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # the others cannot
+    logging.disable(logging.CRITICAL)  # the others cannot, and would say so at length when the interpreter ends
     gateway.shutdown_callback_server()
     for process in started:
         process.stdin.close()  # the JVM's signal to end
