@@ -16,9 +16,7 @@ from operators.arrival_clock import ArrivalClock
 from operators.bucket_state import BucketState
 from operators.feature_bucket import END_OF_STREAM, Exit, FeatureBucket
 from operators.feature_settings import FeatureSettings
-from operators.operator_stats import READINGS, TOTALS, OperatorStats
-
-METRIC_GROUP = "kinesisanalytics"  # the only group that Managed Service for Apache Flink forwards to CloudWatch
+from operators.operator_stats import METRIC_GROUP, READINGS, TOTALS, OperatorStats
 
 # The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an
 # expired log would leave the windows around the pause without their first half.

@@ -23,9 +23,9 @@ from pyflink.table.udf import ScalarFunction, UserDefinedScalarFunctionWrapper, 
 
 from operators.buckets import REJECTED_BUCKET
 from operators.gate import EXITS, Admission, Gate
+from operators.operator_stats import METRIC_GROUP
 from operators.packing import ipc_stream
 
-METRIC_GROUP: Final = "kinesisanalytics"  # the only group that Managed Service for Apache Flink forwards to CloudWatch
 GATED_TYPE: Final[TypeInformation] = Types.ROW_NAMED(
     ["bucket", "batch"], [Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())]
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+METRIC_GROUP: Final = "kinesisanalytics"  # the only group that Managed Service for Apache Flink forwards to CloudWatch
 
 
 @dataclass

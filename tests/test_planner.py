@@ -111,6 +111,20 @@ def test_the_delivered_windows_run_as_slices(planning, contract):
     assert pickle.loads(pickle.dumps((velocity, spend))) == (velocity, spend)
 
 
+def test_the_windows_that_tests_use_without_a_planner_are_the_delivered_ones(planning, contract):
+    from flink_app.planner import plan_windows
+    from flink_app.window_files import read_window_files
+    from tests import delivered
+
+    assert contract == delivered.CONTRACT
+    planned = plan_windows(read_window_files(SQL / "windows"), contract, planning)
+    for window, twin in zip(planned, (delivered.CARD_VELOCITY, delivered.CUSTOMER_SPEND), strict=True):
+        for name in ("name", "granularities", "slide_ms", "offset_ms", "where", "having", "emit_every_ms"):
+            assert getattr(window.spec, name) == getattr(twin, name)
+        kept, stated = ([(name, expression.type) for name, expression in s.outputs] for s in (window.spec, twin))
+        assert kept == stated
+
+
 def test_a_rich_query_is_sliced_with_where_filter_case_and_having(plan):
     (window,) = plan(
         rich=query(
