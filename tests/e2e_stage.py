@@ -36,9 +36,11 @@ from flink_app.local.places import JAR, ROOT
 from flink_app.properties import Properties, read_properties, write_properties
 from flink_app.run import records_read
 from tests import oracle
+from tests.faults.proxy import FaultProxy
 
 MASKING_KEY = "the tests' masking key, nowhere to be seen"
 SLOTS = 4
+PROXIED_BUCKET = "behind-the-fault-proxy"  # Flink reaches it, and only it, through the fault proxy
 
 Key = tuple[str, str]  # customer_id, feature_window
 Row = dict[str, Any]
@@ -68,9 +70,10 @@ class Application:
 
 @dataclass(frozen=True)
 class Stage:
-    """What all tests share."""
+    """What all tests share; `tests.faults.scene` makes worlds whose job goes through the proxy."""
 
     aws: LocalAws
+    proxy: FaultProxy
     cluster: FlinkCluster
     folder: Path
 
@@ -285,13 +288,17 @@ def wait_for(what: str, done: Callable[[], bool], timeout: float) -> float:
 def open_stage(folder: Path) -> Iterator[Stage]:
     """Start both, end both."""
     assert JAR.exists(), f"{JAR} is missing; build it with: make jar"
-    with embedded_aws(folder / "aws") as aws:
+    with embedded_aws(folder / "aws") as aws, FaultProxy(aws.endpoint) as proxy:
+        aws.client("s3").create_bucket(Bucket=PROXIED_BUCKET)
         settings = ClusterSettings(
             slots=SLOTS,
             checkpoint_interval_ms=3_000,
             task_manager_memory="3500m",
             s3_endpoint=aws.endpoint,
-            extra={"taskmanager.memory.jvm-metaspace.size": "1g"},  # connectors' threads keep the classes of past jobs
+            extra={
+                "taskmanager.memory.jvm-metaspace.size": "1g",  # connectors' threads keep the classes of past jobs
+                f"fs.s3a.bucket.{PROXIED_BUCKET}.endpoint": proxy.endpoint,
+            },
         )
         with FlinkCluster(settings, directory=folder / "flink") as cluster:
-            yield Stage(aws, cluster, folder)
+            yield Stage(aws, proxy, cluster, folder)

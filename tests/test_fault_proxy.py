@@ -260,6 +260,13 @@ def test_services_may_have_endpoints_of_their_own(endpoint):
         connection.close()
 
 
+def test_the_newest_rule_comes_first_and_what_it_forwards_meets_the_older_ones(proxy, client):
+    older = proxy.add(Rule("s3:*", answers.slow_down))
+    newer = proxy.add(Rule("s3:*", answers.delay(0.0), times=1))
+    assert [ask(client)[0] for _ in range(2)] == [503, 503]
+    assert (older.hits, newer.hits) == (2, 1)
+
+
 def test_after_clear_nothing_goes_wrong(proxy, client):
     proxy.add(Rule("*", answers.reset))
     proxy.clear()

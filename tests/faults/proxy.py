@@ -5,8 +5,8 @@
         …                                    # the job's endpoint is proxy.endpoint
         rule.hits                            # 20: it really happened
 
-The first rule that applies decides; a request that no rule wants is forwarded as it is. Requests and answers are read
-whole. Signatures are passed on and not checked: emulators do not either.
+The newest rule is asked first; what its fault forwards meets the older ones, and in the end the endpoint. Requests and
+answers are read whole. Signatures are passed on and not checked: emulators do not either.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.faults.answers import ConnectionLost, Fault
+from tests.faults.answers import ConnectionLost, Fault, Forward
 from tests.faults.requests import Answer, Request
 
 _OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "date", "server", "content-length"}
@@ -42,6 +42,7 @@ class Rule:
         seconds: so long after its first hit it is over; None: no limit.
         every: hits the first of so many requests that it matches.
         where: further condition.
+        what: what a person reads of it.
         hits: requests that met it.
     """
 
@@ -51,6 +52,7 @@ class Rule:
     seconds: float | None = None
     every: int = 1
     where: Callable[[Request], bool] = lambda _: True
+    what: str = ""
     hits: int = 0
     matched: int = 0
     began: float | None = None
@@ -106,9 +108,9 @@ class FaultProxy:
         self._server.server_close()
 
     def add(self, rule: Rule) -> Rule:
-        """From now on."""
+        """From now on, before all that are there."""
         with self._lock:
-            self._rules.append(rule)
+            self._rules.insert(0, rule)
         return rule
 
     def clear(self) -> None:
@@ -116,16 +118,20 @@ class FaultProxy:
         with self._lock:
             self._rules.clear()
 
-    def answer(self, request: Request, forward: Callable[[Request], Answer]) -> Answer:
+    def answer(self, request: Request, forward: Forward) -> Answer:
         """What becomes of a request. Raises ConnectionLost when the client must see no answer."""
-        now = time.monotonic()
         with self._lock:
             self.seen[request.operation] += 1
             rules = list(self._rules)
-        for rule in rules:
-            if rule.takes(request, now):
-                return rule.fault(request, forward)
-        return forward(request)
+        return _through(rules, request, forward)
+
+
+def _through(rules: list[Rule], request: Request, forward: Forward) -> Answer:
+    now = time.monotonic()
+    for number, rule in enumerate(rules):
+        if rule.takes(request, now):
+            return rule.fault(request, lambda request: _through(rules[number + 1 :], request, forward))
+    return forward(request)
 
 
 class _Server(ThreadingHTTPServer):
