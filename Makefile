@@ -16,14 +16,18 @@ VENV := .venv/.stamp
 JAR := deploy/jar/target/fraud-windows-connectors.jar
 S3_PLUGIN := .local/plugins/s3-fs-hadoop/flink-s3-fs-hadoop-$(FLINK_VERSION).jar
 JAR_SOURCES := deploy/jar/pom.xml $(shell find deploy/jar/src -type f 2>/dev/null)
+ON_THE_SERVICE := python-dateutil six urllib3 # what the packaged wheels need and apache-flink brings
 TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
 
-.PHONY: help setup jar demo test test-unit check format bench lock clean local-up local-down
+.PHONY: help setup jar package demo test test-unit check format bench lock clean local-up local-down
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV) $(JAR) $(S3_PLUGIN) ## virtual environment, connector jar and S3 plugin (all other targets do this by themselves)
+
+package: setup ## the zip for Managed Service for Apache Flink: build/fraud-windows.zip
+	@$(BIN)/fraud-windows package
 
 jar: $(JAR) ## the one connector jar that the job is submitted with
 
@@ -36,12 +40,13 @@ test: setup ## all tests (under 15 minutes)
 test-unit: $(VENV) ## tests of pure logic, no Flink, no AWS (under 30 seconds)
 	@$(BIN)/pytest -m "not flink and not e2e"
 
-check: $(VENV) ## lint, formatting, types, SQL lint; all of them, then fails if one did
+check: $(VENV) ## lint, formatting, types, SQL and CloudFormation lint; all of them, then fails if one did
 	@failed=0
 	step() { local started=$$SECONDS; if "$${@:2}"; then printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); else printf '\033[31m✗\033[0m %s\n' "$$1"; failed=1; fi; }
 	step "ruff" $(BIN)/ruff check --quiet .
 	step "ruff format" $(BIN)/ruff format --quiet --check .
 	step "mypy strict" $(BIN)/mypy --no-error-summary
+	step "cfn-lint" $(BIN)/cfn-lint deploy/stack.yaml
 	step "sqlfluff" $(BIN)/sqlfluff lint --quiet --disable-progress-bar sql/events.sql sql/windows
 	exit $$failed
 
@@ -61,6 +66,9 @@ lock: ## pin all requirements anew (both files together: the local AWS stand-in 
 	@lock() { { sed -n 1p $$1; $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --no-header --annotation-style line $${@:2}; } > $$1.new; mv $$1.new $$1; }
 	lock requirements-dev.txt --upgrade --extra local --extra dev
 	lock requirements.txt --constraint requirements-dev.txt
+	{ sed -n 1p deploy/requirements.txt; printf 'boto3\nmsgspec\n' | $(BIN)/uv pip compile - --quiet --no-header --annotation-style line --generate-hashes \
+	  --python-version 3.11 --python-platform x86_64-manylinux2014 --constraint requirements.txt $(addprefix --no-emit-package ,$(ON_THE_SERVICE)); } > deploy/requirements.new
+	mv deploy/requirements.new deploy/requirements.txt
 
 clean: ## everything that was built or downloaded
 	@[ ! -x $(BIN)/fraud-windows ] || $(BIN)/fraud-windows local down

@@ -21,6 +21,7 @@ from flink_app.aws_clients import client
 from flink_app.errors import FraudWindowsError
 from flink_app.job import build
 from flink_app.local.places import JAR, ROOT
+from flink_app.masking_key import with_stand_in_key
 from flink_app.parts import Job, contradictions
 from flink_app.planner import SqlPlan, plan_sql, planning_environment
 from flink_app.properties import Properties, read_properties
@@ -97,7 +98,7 @@ def _graph(properties: Properties, plan: SqlPlan, parallelism: int) -> int:
         )
     env, tables = runtime.environments({}, JAR)
     env.set_parallelism(parallelism)
-    build(env, tables, Job(properties, plan, _no_chunks(properties)))
+    build(env, tables, Job(with_stand_in_key(properties), plan, _no_chunks(properties)))
     return len(runtime.steps(env))
 
 

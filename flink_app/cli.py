@@ -161,6 +161,16 @@ def check(
 
 
 @app.command()
+def package(
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the zip.")] = Path("build/fraud-windows.zip"),
+) -> None:
+    """The zip for Managed Service for Apache Flink; the same input gives the same bytes."""
+    from flink_app.package import build_package, report  # noqa: PLC0415
+
+    print(*report(build_package(to)), sep="\n")
+
+
+@app.command()
 def show(
     customer: Annotated[str, typer.Argument(help="customer_id, such as c000001.")],
     feature_set: Annotated[

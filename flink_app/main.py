@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from flink_app.archive import ArchiveStore, ChunkReader, list_chunks  # noqa: E402 - the path comes first
 from flink_app.errors import FraudWindowsError  # noqa: E402
 from flink_app.job import build  # noqa: E402
+from flink_app.masking_key import with_masking_key  # noqa: E402
 from flink_app.parts import Job, contradictions  # noqa: E402
 from flink_app.planner import plan_sql  # noqa: E402
 from flink_app.properties import Properties, read_properties  # noqa: E402
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     """Submit the job; it goes on when this has returned."""
     given = Path(arguments[arguments.index("--properties") + 1]) if "--properties" in arguments else None
     try:
-        job = read_job(read_properties(given))
+        job = read_job(with_masking_key(read_properties(given)))
         env, tables = environments()
         ship(env, ROOT)
         build(env, tables, job)

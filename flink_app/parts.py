@@ -32,8 +32,9 @@ class Job:
     @property
     def gate(self) -> Gate:
         """The gate of the contract."""
-        keys = bucket_keys(self.properties.state.buckets)
-        return Gate(self.plan.contract, self.properties.masking.key.reveal(), keys)
+        key = self.properties.masking.key
+        assert key is not None, "flink_app.masking_key comes first"
+        return Gate(self.plan.contract, key.reveal(), bucket_keys(self.properties.state.buckets))
 
     @property
     def settings(self) -> FeatureSettings:

@@ -171,9 +171,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Masking:
-    """The key of HMAC-SHA256 for pii columns. Another key gives other masked values for the same person."""
+    """The key of HMAC-SHA256 for pii columns, or the secret that holds it. Another key gives other masked values."""
 
-    key: Secret = _key(_secret, f"a secret of at least {MIN_SECRET} characters")  # noqa: RUF009 a dataclass field
+    key: Secret | None = _key(_secret, f"a secret of at least {MIN_SECRET} characters", None)  # noqa: RUF009 a field
+    secret: str = _name("a secret in AWS Secrets Manager, or its ARN", "")
 
 
 @dataclass(frozen=True)
@@ -306,13 +307,13 @@ def _parse_group(name: str, values: Mapping[str, object], problems: list[str]) -
             continue
         value = values[key]
         if not isinstance(value, str):
-            got = "no string" if field.type == "Secret" else _short(value)
+            got = "no string" if "Secret" in field.type else _short(value)
             problems.append(f"{name}.{key}: got {got} · wanted a JSON string: {wanted} · put it in quotes")
             continue
         try:
             parsed[field.name] = field.metadata["parse"](value)
         except (ValueError, KeyError):
-            got = f"{len(value)} characters" if field.type == "Secret" else f"'{value}'"
+            got = f"{len(value)} characters" if "Secret" in field.type else f"'{value}'"
             problems.append(f"{name}.{key}: got {got} · wanted {wanted} · change it")
     return parsed
 
@@ -325,11 +326,14 @@ def _problems_between_groups(parsed: Mapping[str, Mapping[str, Any]]) -> list[st
         ("Source", "kind", "kinesis", "Archive", "path"),
         ("Source", "kind", "archive", "Source", "path"),
         ("Features", "enabled", True, "Features", "table"),
+        ("Masking", "secret", "", "Masking", "key"),
     ]
     for group, key, value, other, needed in needs:
-        if parsed[group].get(key) == value and parsed[other].get(needed) == "":
-            because = f"{group}.{key} is {str(value).lower()}"
+        if parsed[group].get(key) == value and parsed[other].get(needed, False) in ("", None):
+            because = f"{group}.{key} is {str(value).lower() or 'missing too'}"
             problems.append(f"{other}.{needed}: missing · wanted because {because} · add it")
+    if parsed["Masking"].get("key") and parsed["Masking"].get("secret"):
+        problems.append("Masking.key: got both a key and a secret · wanted one of them · remove the key")
     return problems
 
 
