@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,20 @@ def test_a_window_does_what_its_transcript_says(plan, stem, number):
     (spec,) = (spec for spec in plan.specs if spec.name == stem)
     text = (TRANSCRIPTS / f"{stem}.yaml").read_text(encoding="utf-8")
     tell(read_stories(Path(f"tests/windows/{stem}.yaml"), text, spec, plan.contract)[number], spec, plan.contract)
+
+
+@pytest.mark.flink
+def test_the_example_of_the_guide_does_what_it_says(tmp_path):
+    from flink_app.planner import plan_sql, planning_environment
+
+    guide = (SQL / "README.md").read_text(encoding="utf-8")
+    window, story = (re.search(rf"```{kind}\n(--.*?|.*?why:.*?)```", guide, re.DOTALL)[1] for kind in ("sql", "yaml"))
+    (tmp_path / "windows").mkdir()
+    (tmp_path / "windows" / "tiny.sql").write_text(window, encoding="utf-8")
+    shutil.copy(SQL / "events.sql", tmp_path)
+    plan = plan_sql(tmp_path, Path("sql"), planning_environment(short_lived=True))
+    for each in read_stories(Path("sql/README.md"), story, plan.specs[0], plan.contract):
+        tell(each, plan.specs[0], plan.contract)
 
 
 def test_a_window_without_a_transcript_and_a_transcript_without_a_window_are_named():
