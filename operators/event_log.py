@@ -4,7 +4,9 @@
                    ├── counted ──┤ └ pending ┘
                    └─► pruned from the front, when the newest event of the batch is behind the horizon
 
-Duplicates stay in the log: replaying it from the front drops them again.
+A blob is stored as it came. Which of its events are duplicates is known when it is counted, and stored beside it: the
+event that they repeat may be pruned first, so replaying alone could not find them again. The marks of batch n are bits,
+in order, under the key ~n (negative), only where there are any.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from operators import packing
 from operators.bucket_state import Log
 from operators.contract import EVENT_TIME
-from operators.event_batches import epoch_ms
+from operators.event_batches import epoch_ms, filtered
 
 
 class _Batch(NamedTuple):
@@ -41,6 +45,7 @@ class EventLog:
         self._knows_schema = False
         self._batches: deque[_Batch] = deque()
         self._stored: list[tuple[int, bytes]] = []
+        self._marks: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._batches) + len(self._stored)
@@ -58,13 +63,21 @@ class EventLog:
         self._batches.append(_Batch(number, newest_event_ms, len(blob)))
         return number
 
+    def mark_duplicates(self, number: int, fresh: npt.NDArray[np.bool_]) -> None:
+        """Remember which events of a batch are duplicates; `fresh` is False for these, shape (n,)."""
+        if not fresh.all():
+            self._marks[number] = np.packbits(~fresh).tobytes()
+            self._log.put(~number, self._marks[number])
+
     def restore(self) -> int:
         """Take over what the state holds; returns its bytes. `replay` then gives the events."""
-        self._stored = sorted(self._log.items())
+        entries = list(self._log.items())
+        self._stored = sorted((key, blob) for key, blob in entries if key >= 0)
+        self._marks = {~key: marks for key, marks in entries if key < 0}
         return sum(len(blob) for _, blob in self._stored)
 
     def replay(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """(batch number, events) of everything that `restore` found, in order, once.
+        """(batch number, events without duplicates) of everything that `restore` found, in order, once.
 
         Raises:
             PackingError: stored events do not fit the contract of today.
@@ -79,7 +92,7 @@ class EventLog:
             else:
                 events = packing.conform(packing.unpack_events(blob, older[written]), self._schema)
             self._batches.append(_Batch(number, int(epoch_ms(events.column(time)).max()), len(blob)))
-            yield number, events
+            yield number, self._without_duplicates(number, events)
 
     def prune(self, horizon_ms: int) -> int:
         """Remove batches from the front whose events are all before the horizon; returns the bytes freed."""
@@ -87,8 +100,16 @@ class EventLog:
         while self._batches and self._batches[0].newest_event_ms < horizon_ms:
             batch = self._batches.popleft()
             self._log.remove(batch.number)
+            if self._marks.pop(batch.number, None) is not None:
+                self._log.remove(~batch.number)
             freed += batch.size
         return freed
+
+    def _without_duplicates(self, number: int, events: pa.RecordBatch) -> pa.RecordBatch:
+        if number not in self._marks:
+            return events
+        marked = np.unpackbits(np.frombuffer(self._marks[number], np.uint8), count=events.num_rows)
+        return filtered(events, marked == 0)
 
     def _remember_schema(self) -> None:
         if not self._knows_schema:

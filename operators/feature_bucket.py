@@ -5,11 +5,12 @@
                 └─► window_closed: its windows cannot be computed any more
 
 Keyed by       customer bucket
-State          log       batch number -> blob: the accepted events as they came, see `operators.event_log`
+State          log       batch number -> blob: the accepted events as they came, and marks, see `operators.event_log`
                schemas   fingerprint -> Arrow schema of the blobs
                progress  64 bytes: how far events are counted and windows final, and what the account still owes
 In memory      slices, customer codes, seen ids: rebuilt from the log after a restore
-TTL            an event leaves the log when the watermark (arrival - L) is the longest window + grace beyond it
+TTL            an event leaves the log when the watermark (arrival - L) is the longest window + grace beyond it, and
+               not before the dedup TTL has passed: with it go its slices, and its id is forgotten
 Timers         event time: the next window end - 1 ms, or when the oldest batch may be pruned
                processing time: the next tick, while rows are due or will be
 Cleared when   the watermark has passed everything: the log is empty, no timer is left
@@ -23,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from operators import packing
@@ -31,7 +34,7 @@ from operators.bucket_state import BucketState, Progress
 from operators.contract import CUSTOMER_ID, EVENT_TIME
 from operators.event_batches import concatenated, epoch_ms, filtered, in_large_batches, newest_arrival
 from operators.event_log import EventLog
-from operators.feature_rows import WindowPartial, instant, live_batch, live_schema
+from operators.feature_rows import WindowRows, instant, live_batch, live_schema
 from operators.feature_settings import FeatureSettings
 from operators.interner import Interner
 from operators.operator_stats import OperatorStats
@@ -98,7 +101,7 @@ class FeatureBucket:
             for position in range(len(group.specs))
         ]
         self._slice_ms = min((group.slice_ms for group in self._groups), default=1_000)
-        self._pending: list[pa.RecordBatch] = []
+        self._pending: list[tuple[int, pa.RecordBatch]] = []  # (batch number, events)
         self._pending_rows = 0
         self._last_batch = self.progress.counted_batch
         self._doubtful_until = 0
@@ -129,7 +132,7 @@ class FeatureBucket:
         logged = packing.drop_raw(blob)
         self._last_batch = self._log.append(logged, int(times.max()), self._last_batch)
         self._stats.log_bytes += len(logged)
-        self._wait(events)
+        self._wait(self._last_batch, events)
         if self._settings.forwards_events or self._pending_rows >= _WORTH_A_PASS:
             exits += self._flush()
         return exits
@@ -172,10 +175,10 @@ class FeatureBucket:
         """The watermark at which something is final or may be pruned; None: nothing is left to wait for."""
         due = [end - 1 for end in self._next_ends(live=False)]
         if self._pending:
-            oldest = min(int(epoch_ms(self._column(batch, EVENT_TIME)).min()) for batch in self._pending)
+            oldest = min(int(epoch_ms(self._column(batch, EVENT_TIME)).min()) for _, batch in self._pending)
             due.append((oldest // self._slice_ms + 1) * self._slice_ms - 1)
         if self._log.oldest_ms is not None:
-            due.append(self._log.oldest_ms + self._settings.longest_ms + self._settings.grace_ms)
+            due.append(self._log.oldest_ms + self._settings.kept_ms + self._settings.grace_ms)
         return min(due, default=None)
 
     @property
@@ -185,47 +188,54 @@ class FeatureBucket:
 
     # ---- counting
 
-    def _wait(self, events: pa.RecordBatch) -> None:
-        self._pending.append(events)
+    def _wait(self, number: int, events: pa.RecordBatch) -> None:
+        self._pending.append((number, events))
         self._pending_rows += events.num_rows
 
     def _flush(self) -> list[Exit]:
         """Count what is pending; rows of windows that were final already are issued again."""
         if not self._pending:
             return []
-        events = concatenated(self._pending)
-        self._pending, self._pending_rows = [], 0
-        fresh, changes = self._count(events)
-        duplicates = events.num_rows - fresh.num_rows
+        pending, self._pending, self._pending_rows = self._pending, [], 0
+        events = concatenated([batch for _, batch in pending])
+        fresh = self._fresh(events)
+        self._mark_duplicates(pending, fresh)
+        events, duplicates = filtered(events, fresh), int((~fresh).sum())
+        changes = self._count(events)
         self.progress.counted_batch = self._last_batch
-        self.progress.counted += fresh.num_rows
+        self.progress.counted += events.num_rows
         self.progress.duplicate += duplicates
-        self._stats.counted += fresh.num_rows
+        self._stats.counted += events.num_rows
         self._stats.duplicate += duplicates
         exits = list(self._reissue(changes))
-        if self._settings.forwards_events and fresh.num_rows:
+        if self._settings.forwards_events and events.num_rows:
             names = list(self._settings.contract.names)
-            forwarded = pa.RecordBatch.from_arrays(fresh.columns[: len(names)], names=names)
+            forwarded = pa.RecordBatch.from_arrays(events.columns[: len(names)], names=names)
             exits.append((EVENT, packing.ipc_stream(forwarded)))
         self._save()
         return exits
 
-    def _count(self, events: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Changes]]:
-        """Drop duplicates and add the rest to the slices.
-
-        Returns:
-            The events counted, and per window file which customers of which slices counted one.
-        """
+    def _fresh(self, events: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+        """Which events are no duplicates, shape (n,); their ids are seen from now on."""
         times, arrival = epoch_ms(self._column(events, EVENT_TIME)), newest_arrival(events)
         self.progress.arrival = max(self.progress.arrival, arrival)
         high, low = (self._column(events, name).to_numpy() for name in (packing.ID_HIGH, packing.ID_LOW))
-        fresh = self._seen.admit(high, low, int(times.max()), arrival)
-        events, times = filtered(events, fresh), times[fresh]
+        return self._seen.admit(high, low, int(times.max()), arrival)
+
+    def _mark_duplicates(self, pending: list[tuple[int, pa.RecordBatch]], fresh: npt.NDArray[np.bool_]) -> None:
+        start = 0
+        for number, batch in pending:
+            self._log.mark_duplicates(number, fresh[start : start + batch.num_rows])
+            start += batch.num_rows
+
+    def _count(self, events: pa.RecordBatch) -> list[Changes]:
+        """Add events to the slices; returns, per window file, which customers of which slices counted one."""
         if not events.num_rows:
-            return events, [{} for _ in self._windows]
-        customers = self._customers.encode(self._column(events, CUSTOMER_ID))
-        added = {id(group): group.add(events, times, customers) for group in self._groups}
-        return events, [window.count(added[id(window.slices)]) for window in self._windows]
+            return [{} for _ in self._windows]
+        times, customers = epoch_ms(self._column(events, EVENT_TIME)), self._column(events, CUSTOMER_ID)
+        codes = self._customers.encode(customers)
+        added = {id(group): group.add(events, times, codes) for group in self._groups}
+        return [window.count(added[id(window.slices)]) for window in self._windows]
 
     def _reject(self, raw: pa.RecordBatch, times: list[int], now_ms: int) -> list[Exit]:
         """Quarantine records that came behind the horizon; account at once, as no timer may be left that would."""
@@ -244,11 +254,12 @@ class FeatureBucket:
     def _write_live(self, clock: int, now_ms: int) -> Iterator[Exit]:
         for window in self._windows:
             written_until = window.tracker.live_until
-            partials = window.due_live(clock)
-            first_ends = [partial.end for partial in partials if partial.end > written_until]
+            first_ends: list[int] = []
+            for rows in window.live_rows(clock):
+                first_ends += [w.end for w in rows.windows if w.end > written_until]
+                yield self._live(rows, now_ms)
             if first_ends:
                 self._stats.freshness_ms = now_ms - min(first_ends)
-            yield from self._live(window, partials, now_ms)
 
     def _finalise(self, until: int, now_ms: int) -> list[Exit]:
         """Windows that end at or before `until` are final, once; their live rows go out before them."""
@@ -257,9 +268,9 @@ class FeatureBucket:
         if until > final_until:
             exits += self._write_live(max(until, self._clock.read(now_ms)), now_ms)
             for window in self._windows:
-                partials = window.due_final(final_until, until)
-                exits += self._final(window, partials)
-                exits += self._live(window, [p for p in partials if self._wants_live_after_final(window, p)], now_ms)
+                for rows in window.final_rows(final_until, until):
+                    exits.append(self._final(window, rows))
+                    exits += self._live_after_final(window, rows, now_ms)
             for group in self._groups:
                 group.fold(until)
             self.progress.final_until = until
@@ -267,29 +278,30 @@ class FeatureBucket:
         self._save()
         return exits
 
-    def _wants_live_after_final(self, window: WindowOutput, partial: WindowPartial) -> bool:
+    def _live_after_final(self, window: WindowOutput, rows: WindowRows, now_ms: int) -> Iterator[Exit]:
         """With HAVING there was no live row before. And a sink's buffer that is restored at another parallelism may
         hand over an older row after a newer one, so the windows that were open at a restore are written once more.
         """
-        return not window.tracker.has_live_rows or partial.end <= self._doubtful_until
+        if window.tracker.has_live_rows:
+            rows = rows.where(rows.ends <= self._doubtful_until)
+        if len(rows):
+            yield self._live(rows, now_ms)
 
     def _reissue(self, changes: list[Changes]) -> Iterator[Exit]:
         """Final rows again, with a larger revision, where an event came behind its final window, inside the grace."""
         for window, changed in zip(self._windows, changes, strict=True):
-            yield from self._final(window, window.partials(window.tracker.reopened(changed, self.progress.final_until)))
+            for rows in window.reopened_rows(changed, self.progress.final_until):
+                yield self._final(window, rows)
 
-    def _live(self, window: WindowOutput, partials: list[WindowPartial], now_ms: int) -> Iterator[Exit]:
-        for rows in window.rows(partials):
-            self._stats.live_rows += len(rows)
-            self._written[LIVE] += len(rows)
-            batch = live_batch(rows, self._live_schema, now_ms, self._settings.item_ttl_seconds)
-            yield LIVE, packing.ipc_stream(batch)
+    def _live(self, rows: WindowRows, now_ms: int) -> Exit:
+        self._stats.live_rows += len(rows)
+        self._written[LIVE] += len(rows)
+        return LIVE, packing.ipc_stream(live_batch(rows, self._live_schema, now_ms, self._settings.item_ttl_seconds))
 
-    def _final(self, window: WindowOutput, partials: list[WindowPartial]) -> Iterator[Exit]:
-        for rows in window.rows(partials):
-            self._stats.final_rows += len(rows)
-            self._written[FINAL] += len(rows)
-            yield FINAL + window.spec.name, window.final_stream(rows)
+    def _final(self, window: WindowOutput, rows: WindowRows) -> Exit:
+        self._stats.final_rows += len(rows)
+        self._written[FINAL] += len(rows)
+        return FINAL + window.spec.name, window.final_stream(rows)
 
     def _account(self, now_ms: int) -> list[Exit]:
         progress = self.progress
@@ -314,6 +326,7 @@ class FeatureBucket:
         if not len(self._log):
             return
         for some in in_large_batches(self._counted_events(now_ms)):
+            self._fresh(some)
             self._count(some)
         self._doubtful_until = self._last_end()
         for group in self._groups:
@@ -322,14 +335,15 @@ class FeatureBucket:
             window.tracker.restored()
 
     def _counted_events(self, now_ms: int) -> Iterator[pa.RecordBatch]:
-        horizon = self._pruned_until()
         for number, events in self._log.replay():
-            self._clock.hear(newest_arrival(events), now_ms)
             self._last_batch = max(self._last_batch, number)
+            if not events.num_rows:
+                continue
+            self._clock.hear(newest_arrival(events), now_ms)
             if number > self.progress.counted_batch:
-                self._wait(events)
-            else:  # without resends of events whose own batch was pruned
-                yield filtered(events, epoch_ms(self._column(events, EVENT_TIME)) >= horizon)
+                self._wait(number, events)
+            else:
+                yield events
 
     def _prune(self, watermark: int) -> None:
         """Forget the events that no accepted event can share a window with any more."""
@@ -337,12 +351,11 @@ class FeatureBucket:
         if closed_until <= self.progress.closed_until:
             return
         self.progress.closed_until = closed_until
-        horizon = self._pruned_until()
-        self._stats.log_bytes -= self._log.prune(horizon)
+        self._stats.log_bytes -= self._log.prune(closed_until - self._settings.kept_ms)
         for group in self._groups:
             unfolded = max(spec.granularities[0].size_ms for spec in group.specs)
-            group.forget(closed_until - unfolded, horizon)
-        self._seen.forget(closed_until, self.progress.arrival)
+            group.forget(closed_until - unfolded, closed_until - self._settings.longest_ms)
+        self._seen.forget(closed_until, max(self.progress.arrival, watermark + 1 + self._settings.contract.lateness_ms))
         self._compact()
         self._save()
 
@@ -359,9 +372,6 @@ class FeatureBucket:
             window.tracker.renumber(table)
 
     # ---- time
-
-    def _pruned_until(self) -> int:
-        return self.progress.closed_until - self._settings.longest_ms
 
     def _next_ends(self, *, live: bool) -> Iterator[int]:
         for window in self._windows:

@@ -46,3 +46,8 @@ class FeatureSettings:
     def longest_ms(self) -> int:
         """The longest window; 0 where all windows run natively."""
         return max((g.size_ms for spec in self.specs for g in spec.granularities), default=0)
+
+    @property
+    def kept_ms(self) -> int:
+        """How long the log keeps an event behind the closed horizon: for the longest window, and for its id."""
+        return max(self.longest_ms, self.dedup_ttl_ms - self.grace_ms)

@@ -186,6 +186,28 @@ def test_rows_that_were_due_at_a_crash_are_written_after_it_without_a_new_event(
     assert again.stored()["anna", "card_velocity#2026-01-01T12:00:05Z"]["tx_count"] == 1
 
 
+def retried(retry_at: int, restart_before: bool, restart_after: bool) -> Bucket:
+    """A payment at T0, and its event id again with a fresh time, while others go by; only short windows."""
+    bucket = Bucket(settings(specs=(CARD_VELOCITY,)))
+    for number, at in enumerate(range(T0, retry_at, 50_000)):
+        bucket.send(one(at, number=number, customer="anna" if at == T0 else "ben"))
+        bucket.watermark(at - L - 1)
+    bucket = bucket.restored(retry_at) if restart_before else bucket
+    bucket.send(one(retry_at, number=0))
+    bucket.watermark(retry_at + 1 - L - 1)
+    bucket = bucket.restored(retry_at) if restart_after else bucket
+    bucket.end()
+    return bucket
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, False), (True, False), (False, True), (True, True)])
+def test_a_retry_under_a_new_time_stays_a_duplicate_across_a_restart(before: bool, after: bool):
+    """The log must outlast the dedup TTL, and must know its duplicates when what they repeat is pruned already."""
+    bucket = retried(T0 + 590_000, before, after)
+    assert bucket.account() == {"counted": 12, "duplicate": 1, "window_closed": 0}
+    assert len([key for key in bucket.final() if key[1] == "anna"]) == 6
+
+
 def test_money_is_exact_far_beyond_a_double():
     bucket = Bucket()
     amounts = ["9999999999.99", "0.01", "-9999999999.98", "123456789.12"] * 50
