@@ -44,7 +44,7 @@ class Grid:
 def grids(spec: WindowSpec) -> tuple[Grid, ...]:
     """One grid per granularity; the larger ones of a rollup tumble."""
     first, *rest = spec.granularities
-    own = Grid(first, spec.slide_ms, spec.offset_ms % spec.slide_ms)
+    own = Grid(first, spec.slide_ms, (spec.offset_ms + first.size_ms) % spec.slide_ms)
     return (own, *(Grid(g, g.size_ms, spec.offset_ms % g.size_ms) for g in rest))
 
 

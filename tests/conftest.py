@@ -16,7 +16,8 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)  # no wall clock in a verdict
-hypothesis.settings.load_profile("project")
+hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)  # make laws
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 
 def pytest_collection_modifyitems(items):

@@ -27,7 +27,7 @@ WINDOWS = {
 }
 
 
-def accepted_events(records: list[Record]) -> tuple[list[Event], Counter[str]]:
+def accepted_events(records: list[Record], lateness_ms: int = LATENESS_MS) -> tuple[list[Event], Counter[str]]:
     """Laws 1 and 2: every record leaves by one exit; the first of equal (customer_id, event_id) is counted."""
     exits: Counter[str] = Counter()
     events: list[Event] = []
@@ -43,7 +43,7 @@ def accepted_events(records: list[Record]) -> tuple[list[Event], Counter[str]]:
             continue
         if event["time"] - arrival > FUTURE_MS:
             exits["future"] += 1
-        elif arrival - event["time"] > LATENESS_MS:
+        elif arrival - event["time"] > lateness_ms:
             exits["too_late"] += 1
         elif identity in seen:
             exits["duplicate"] += 1
