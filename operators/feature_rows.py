@@ -1,7 +1,7 @@
 """From partial aggregates to the rows that leave the operator, a column at a time.
 
-(granularity, window, partial), many ── concatenate ──► aggregates ──► outputs ──► HAVING ──► WindowRows
-                                                                               live_batch │ final_batch
+WindowNumbers ──► aggregates ──► outputs ──► HAVING ──► WindowRows
+                                                 live_batch │ final_batch
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from operators.accumulators import Layout
 from operators.expressions import compile_expression
 from operators.interner import Interner
-from operators.partials import Partial
+from operators.partials import WindowNumbers
 from operators.window_spec import Granularity, WindowSpec
 
 _LIVE_HEAD = (
@@ -36,13 +36,12 @@ _FINAL_TAIL = (("revision", pa.int64()), ("feature_set", pa.string()), ("dt", pa
 
 
 @dataclass(frozen=True)
-class WindowPartial:
-    """Rows of one window before they are rows: which feature set, the window [start, end) in epoch ms, the numbers."""
+class Window:
+    """One window of a feature set: [start, end) in epoch ms."""
 
     granularity: Granularity
     start: int
     end: int
-    partial: Partial
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class WindowRows:
         revision: how many events each row has counted, shape (n,).
     """
 
-    windows: tuple[WindowPartial, ...]
+    windows: Sequence[Window]
     window: npt.NDArray[np.int64]
     customer_id: pa.Array
     columns: tuple[tuple[str, pa.Array], ...]
@@ -65,6 +64,17 @@ class WindowRows:
 
     def __len__(self) -> int:
         return len(self.window)
+
+    @property
+    def ends(self) -> npt.NDArray[np.int64]:
+        """End of each row's window, epoch ms, shape (n,)."""
+        return np.array([window.end for window in self.windows], np.int64)[self.window]
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> WindowRows:
+        """The rows for which the mask is True."""
+        kept = pa.array(mask)
+        columns = tuple((name, column.filter(kept)) for name, column in self.columns)
+        return WindowRows(self.windows, self.window[mask], self.customer_id.filter(kept), columns, self.revision[mask])
 
     def per_window(self, values: Sequence[object], arrow_type: pa.DataType) -> pa.Array:
         """A column that is the same for all rows of a window: one value per window in, one per row out."""
@@ -107,37 +117,29 @@ class RowMaker:
         self._outputs = [(name, compile_expression(expression)) for name, expression in spec.outputs]
         self._having = compile_expression(spec.having) if spec.having is not None else None
 
-    def rows(self, windows: Sequence[WindowPartial]) -> WindowRows | None:
-        """The rows of all windows that exist (at least one event counted) and that HAVING keeps; None: no row."""
-        counted = []
-        for window in windows:
-            partial = window.partial.where(window.partial.columns[self._revision] > 0)
-            if len(partial.codes):
-                counted.append(WindowPartial(window.granularity, window.start, window.end, partial))
-        if not counted:
+    def rows(self, windows: Sequence[Window], numbers: WindowNumbers) -> WindowRows | None:
+        """The rows that exist (at least one event counted) and that HAVING keeps; None: no row.
+
+        Args:
+            windows: what `numbers.window` counts.
+            numbers: of those windows, or of some.
+        """
+        numbers = numbers.where(numbers.columns[self._revision] > 0)
+        if not len(numbers.codes):
             return None
-        partials = [window.partial for window in counted]
-        columns = [np.concatenate(parts) for parts in zip(*(p.columns for p in partials), strict=True)]
-        counts = [np.concatenate(parts) for parts in zip(*(p.distinct_counts() for p in partials), strict=True)]
-        row_window = np.repeat(np.arange(len(counted)), [len(p.codes) for p in partials])
-        customer_id = self._customers.decode(np.concatenate([p.codes for p in partials]), pa.string())
+        present, window = np.unique(numbers.window, return_inverse=True)
+        windows = [windows[at] for at in present.tolist()]
+        customer_id = self._customers.decode(numbers.codes, pa.string())
         starts, ends = (
-            pa.array(np.array(bound, np.int64)[row_window]).view(pa.timestamp("ms"))
-            for bound in ([w.start for w in counted], [w.end for w in counted])
+            pa.array(np.array(bound, np.int64)[window]).view(pa.timestamp("ms"))
+            for bound in ([w.start for w in windows], [w.end for w in windows])
         )
-        inputs = [customer_id, *(read(columns, counts) for read in self._readers), starts, ends]
-        outputs = tuple((name, compute(inputs, len(row_window))) for name, compute in self._outputs)
-        rows = WindowRows(tuple(counted), row_window, customer_id, outputs, columns[self._revision])
-        return rows if self._having is None else _kept(rows, self._having(inputs, len(row_window)))
-
-
-def _kept(rows: WindowRows, having: pa.Array) -> WindowRows | None:
-    mask = pc.fill_null(having, False)
-    kept = np.asarray(mask)
-    if not kept.any():
-        return None
-    columns = tuple((name, column.filter(mask)) for name, column in rows.columns)
-    return WindowRows(rows.windows, rows.window[kept], rows.customer_id.filter(mask), columns, rows.revision[kept])
+        inputs = [customer_id, *(read(numbers.columns, numbers.counts) for read in self._readers), starts, ends]
+        outputs = tuple((name, compute(inputs, len(window))) for name, compute in self._outputs)
+        rows = WindowRows(windows, window, customer_id, outputs, numbers.columns[self._revision])
+        if self._having is not None:
+            rows = rows.where(np.asarray(pc.fill_null(self._having(inputs, len(window)), False)))
+        return rows if len(rows) else None
 
 
 def live_batch(rows: WindowRows, schema: pa.Schema, emitted_at_ms: int, ttl_seconds: int) -> pa.RecordBatch:

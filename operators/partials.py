@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from operators.interner import Interner
 Codes = npt.NDArray[np.int64]
 
 CODE_SHIFT = 32  # pairs hold the customer above, the value below; 2**31 customers and 2**32 values of one bucket
+CODE_MASK = (1 << CODE_SHIFT) - 1
 
 
 @dataclass(frozen=True)
@@ -32,56 +34,46 @@ class Partial:
     columns: tuple[npt.NDArray[Any], ...]
     pairs: tuple[Codes, ...]
 
-    def of(self, customers: Codes) -> Partial:
-        """The rows of some customers (ascending codes, each once)."""
-        kept = _found(self.codes, customers)
-        codes = self.codes[kept]
-        pairs = tuple(_pairs_of(pairs, codes) for pairs in self.pairs)
-        return Partial(codes, tuple(column[kept] for column in self.columns), pairs)
-
-    def where(self, mask: npt.NDArray[np.bool_]) -> Partial:
-        """The rows for which the mask is True."""
-        if mask.all():
-            return self
-        codes = self.codes[mask]
-        pairs = tuple(_pairs_of(pairs, codes) for pairs in self.pairs)
-        return Partial(codes, tuple(column[mask] for column in self.columns), pairs)
+    @cached_property
+    def begins(self) -> tuple[Codes, ...]:
+        """Per distinct set, where each customer's pairs begin, shape (c,)."""
+        return tuple(pairs.searchsorted(self.codes << CODE_SHIFT) for pairs in self.pairs)
 
     def distinct_counts(self) -> list[Codes]:
         """Per distinct set, how many values each customer has, shape (c,)."""
-        return [
-            np.diff(np.searchsorted(pairs, _edges(self.codes))) if len(self.codes) else self.codes
-            for pairs in self.pairs
-        ]
+        return [np.diff(begins, append=len(pairs)) for begins, pairs in zip(self.begins, self.pairs, strict=True)]
 
     def renumbered(self, customers: Codes, values: Sequence[Codes]) -> Partial:
         """The same partial after the interners were compacted; the tables map old codes to new ones, order kept."""
-        low = (1 << CODE_SHIFT) - 1
         pairs = tuple(
-            (customers[pairs >> CODE_SHIFT] << CODE_SHIFT) | table[pairs & low]
+            (customers[pairs >> CODE_SHIFT] << CODE_SHIFT) | table[pairs & CODE_MASK]
             for pairs, table in zip(self.pairs, values, strict=True)
         )
         return Partial(customers[self.codes], self.columns, pairs)
 
 
-def _edges(codes: Codes) -> Codes:
-    """Where each customer's pairs begin, and where the last one's end."""
-    return np.append(codes, codes[-1] + 1) << CODE_SHIFT
+@dataclass(frozen=True)
+class WindowNumbers:
+    """Aggregates of several windows, a row for each window and customer, sorted by both; n rows.
 
+    Attributes:
+        window: which of the windows, shape (n,).
+        codes: customer, shape (n,).
+        columns: one array (n,) per component of the layout.
+        counts: per distinct set, how many values, shape (n,).
+    """
 
-def _found(codes: Codes, customers: Codes) -> Codes:
-    at = np.searchsorted(codes, customers)
-    at[at == len(codes)] = 0
-    return at[codes[at] == customers] if len(codes) else at[:0]
+    window: Codes
+    codes: Codes
+    columns: tuple[npt.NDArray[Any], ...]
+    counts: tuple[Codes, ...]
 
-
-def _pairs_of(pairs: Codes, codes: Codes) -> Codes:
-    starts = np.searchsorted(pairs, codes << CODE_SHIFT)
-    lengths = np.searchsorted(pairs, (codes + 1) << CODE_SHIFT) - starts
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    found: Codes = pairs[np.repeat(starts - ends + lengths, lengths) + np.arange(total)]
-    return found
+    def where(self, mask: npt.NDArray[np.bool_]) -> WindowNumbers:
+        """The rows for which the mask is True."""
+        if mask.all():
+            return self
+        columns, counts = (tuple(array[mask] for array in arrays) for arrays in (self.columns, self.counts))
+        return WindowNumbers(self.window[mask], self.codes[mask], columns, counts)
 
 
 def merge(partials: Sequence[Partial], layout: Layout) -> Partial:
@@ -100,6 +92,68 @@ def merge(partials: Sequence[Partial], layout: Layout) -> Partial:
         _unique(np.concatenate([partial.pairs[i] for partial in partials])) for i in range(len(layout.distincts))
     )
     return Partial(codes[starts], columns, pairs)
+
+
+def merge_windows(
+    wanted: Sequence[tuple[int, Sequence[Partial], Codes | None]], layout: Layout
+) -> WindowNumbers | None:
+    """Many windows at once, since each call into NumPy costs as much as a thousand rows; None: no row.
+
+    Args:
+        wanted: (number of the window, its parts, customers as ascending codes or None for all), numbers ascending.
+        layout: of the parts; windows may share them.
+    """
+    parts = list({id(part): part for _, cover, _ in wanted for part in cover}.values())
+    if not parts:
+        return None
+    place = {id(part): at for at, part in enumerate(parts)}
+    lengths = np.array([len(part.codes) for part in parts])
+    codes = np.concatenate([part.codes for part in parts])
+    keys = _keys(np.arange(len(parts)).repeat(lengths), codes)  # ascending
+    ends = lengths.cumsum().tolist()
+    reads = [
+        (number, keys[ends[at] - len(part.codes) : ends[at]] if customers is None else _keys(at, customers))
+        for number, cover, customers in wanted
+        for part in cover
+        for at in (place[id(part)],)
+    ]
+    sought = np.concatenate([read for _, read in reads])
+    window = np.repeat([number for number, _ in reads], [len(read) for _, read in reads])
+    at = keys.searchsorted(sought)
+    at[at == len(keys)] = 0
+    found = keys[at] == sought
+    at, window = at[found], window[found]
+    if not len(at):
+        return None
+    rows = _keys(window, codes[at])
+    order = rows.argsort(kind="stable")
+    at, rows = at[order], rows[order]
+    starts = _group_starts(rows)
+    columns = tuple(
+        component.merge.reduceat(np.concatenate([part.columns[i] for part in parts])[at], starts)
+        for i, component in enumerate(layout.components)
+    )
+    row = np.arange(len(starts)).repeat(np.diff(starts, append=len(at)))
+    counts = tuple(_distinct_counts(parts, i, at, row) for i in range(len(layout.distincts)))
+    return WindowNumbers(window[order][starts], codes[at[starts]], columns, counts)
+
+
+def _distinct_counts(parts: Sequence[Partial], distinct: int, at: Codes, row: Codes) -> Codes:
+    """How many values each row has; rows `at` of the parts, one after the other, are merged into `row`, ascending."""
+    pairs = np.concatenate([part.pairs[distinct] for part in parts])
+    before = np.cumsum([0, *(len(part.pairs[distinct]) for part in parts)])
+    begins = [part.begins[distinct] + start for part, start in zip(parts, before[:-1].tolist(), strict=True)]
+    bounds = np.concatenate([*begins, before[-1:]])
+    lengths = bounds[at + 1] - bounds[at]
+    ends = lengths.cumsum()
+    members = pairs[(bounds[at] - ends + lengths).repeat(lengths) + np.arange(ends[-1])]
+    values = _unique(_keys(row.repeat(lengths), members & CODE_MASK))
+    return np.bincount(values >> CODE_SHIFT, minlength=int(row[-1]) + 1)
+
+
+def _keys(above: Codes | int, below: Codes) -> Codes:
+    """Two small numbers as one that sorts by both."""
+    return (above << CODE_SHIFT) | below
 
 
 def from_events(
@@ -123,7 +177,7 @@ def from_events(
     columns = [c.merge.reduceat(events.values(c)[order], starts) for c in layout.components]
     groups = keys[starts]
     spans = groups >> CODE_SHIFT
-    codes = groups & ((1 << CODE_SHIFT) - 1)
+    codes = groups & CODE_MASK
     pairs = [
         _slice_pairs(events.distinct(d), relative, customers, v) for d, v in zip(layout.distincts, values, strict=True)
     ]

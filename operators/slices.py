@@ -13,7 +13,7 @@ A span's new parts wait in a list and are merged when somebody reads it. An even
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,10 +21,12 @@ import pyarrow as pa
 from operators.accumulators import EventColumns, Layout
 from operators.expressions import Expression
 from operators.interner import Interner
-from operators.partials import CODE_SHIFT, Codes, Partial, from_events, merge
+from operators.partials import CODE_MASK, Codes, Partial, WindowNumbers, from_events, merge, merge_windows
 from operators.window_spec import WindowSpec
 
 Touched = list[tuple[int, Partial]]
+
+_READ_AT_ONCE = 32_768  # rows of slices: enough that calls into NumPy cost little, and the rows made of them can travel
 
 
 @dataclass
@@ -85,16 +87,27 @@ class Slices:
             touched.append((start, partial))
         return touched
 
-    def window(self, start: int, end: int, customers: Codes | None = None) -> Partial | None:
-        """The partial of the half-open window [start, end), epoch ms, of some customers or of all; None: no event."""
-        parts = []
-        for span in self._cover(start, end):
-            part = span.merged(self.layout)
-            if customers is not None:
-                part = part.of(customers)
-            if len(part.codes):
-                parts.append(part)
+    def window(self, start: int, end: int) -> Partial | None:
+        """The partial of all customers over the half-open window [start, end), epoch ms; None: no event."""
+        parts = self._cover(start, end)
         return merge(parts, self.layout) if parts else None
+
+    def windows(self, wanted: Iterable[tuple[int, int, Codes | None]]) -> Iterator[WindowNumbers]:
+        """The numbers of many windows, in portions.
+
+        Args:
+            wanted: (start, end, customers or None for all), the window [start, end) in epoch ms. Rows say which by
+                its position.
+        """
+        portion, rows = [], 0
+        for number, (start, end, customers) in enumerate(wanted):
+            cover = self._cover(start, end)
+            portion.append((number, cover, customers))
+            rows += sum(len(part.codes) for part in cover) if customers is None else len(cover) * len(customers)
+            if rows >= _READ_AT_ONCE:
+                yield from _numbers(portion, self.layout)
+                portion, rows = [], 0
+        yield from _numbers(portion, self.layout)
 
     def fold(self, final_ms: int) -> None:
         """Merge what will be read as a whole from now on: every rollup part that ends at or before `final_ms`."""
@@ -123,9 +136,8 @@ class Slices:
 
     def renumber(self, customers: Codes) -> None:
         """Take over the new customer codes after a compaction, and compact the distinct values likewise."""
-        low = (1 << CODE_SHIFT) - 1
         tables = [
-            values.compact(values.used(part.pairs[i] & low for span in self._spans() for part in span.parts))
+            values.compact(values.used(part.pairs[i] & CODE_MASK for span in self._spans() for part in span.parts))
             for i, values in enumerate(self._values)
         ]
         for span in self._spans():
@@ -139,7 +151,7 @@ class Slices:
         for folds in self._folds.values():
             yield from folds.values()
 
-    def _cover(self, start: int, end: int) -> list[_Span]:
+    def _cover(self, start: int, end: int) -> list[Partial]:
         """The fewest spans that make up [start, end), largest first at every point."""
         spans = []
         while start < end:
@@ -152,7 +164,7 @@ class Slices:
                 if start in self._slices:
                     spans.append(self._slices[start])
                 start += self.slice_ms
-        return spans
+        return [span.merged(self.layout) for span in spans]
 
     @staticmethod
     def _append(spans: dict[int, _Span], start: int, partial: Partial) -> None:
@@ -161,6 +173,12 @@ class Slices:
             spans[start] = _Span([partial])
         else:
             span.parts.append(partial)
+
+
+def _numbers(wanted: Sequence[tuple[int, Sequence[Partial], Codes | None]], layout: Layout) -> Iterator[WindowNumbers]:
+    numbers = merge_windows(wanted, layout)
+    if numbers is not None:
+        yield numbers
 
 
 def _floor(start: int, size: int, offset: int) -> int:

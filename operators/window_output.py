@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from operators.feature_rows import RowMaker, WindowPartial, WindowRows, final_batch, final_schema
+from operators.feature_rows import RowMaker, Window, WindowRows, final_batch, final_schema
 from operators.interner import Interner
 from operators.packing import ipc_stream
 from operators.slices import Slices, Touched
 from operators.window_tracker import Changes, Due, WindowTracker
-
-_MOST_ROWS = 8192  # in one batch that leaves: large enough to be cheap, small enough to travel
 
 
 class WindowOutput:
@@ -44,52 +42,38 @@ class WindowOutput:
                 changes[start] = [customers]
         return changes
 
-    def due_live(self, clock: int) -> list[WindowPartial]:
-        """The numbers of the live rows that are due; they count as written."""
+    def live_rows(self, clock: int) -> Iterator[WindowRows]:
+        """The live rows that are due, in portions; they count as written."""
         bounds = self.slices.bounds()
-        if bounds is None or not self.tracker.has_live_rows:
-            return []
-        return self.partials(self.tracker.due_live(clock, bounds))
+        if bounds is not None and self.tracker.has_live_rows:
+            yield from self._rows(self.tracker.due_live(clock, bounds))
 
-    def due_final(self, after: int, until: int) -> list[WindowPartial]:
-        """The numbers of the windows with after < end <= until."""
+    def final_rows(self, after: int, until: int) -> Iterator[WindowRows]:
+        """The rows of the windows with after < end <= until, in portions."""
         bounds = self.slices.bounds()
-        return [] if bounds is None else self.partials(self.tracker.due_final(after, until, bounds))
+        if bounds is not None:
+            yield from self._rows(self.tracker.due_final(after, until, bounds))
+
+    def reopened_rows(self, changed: Changes, final_until: int) -> Iterator[WindowRows]:
+        """The rows of windows that were final and have counted another event since, in portions."""
+        yield from self._rows(self.tracker.reopened(changed, final_until))
 
     def next_end(self, after: int) -> int | None:
         """The earliest end after `after` of a window that any event is in."""
         bounds = self.slices.bounds()
         return None if bounds is None else self.tracker.next_end(after, bounds)
 
-    def partials(self, due: Iterable[Due]) -> list[WindowPartial]:
-        """The numbers of the windows that are due."""
-        found = []
-        for granularity, end, customers in due:
-            partial = self.slices.window(end - granularity.size_ms, end, customers)
-            if partial is not None:
-                found.append(WindowPartial(granularity, end - granularity.size_ms, end, partial))
-        return found
-
-    def rows(self, partials: list[WindowPartial]) -> Iterator[WindowRows]:
-        """The rows, in portions."""
-        for portion in _in_portions(partials):
-            rows = self._maker.rows(portion)
-            if rows is not None:
-                yield rows
-
     def final_stream(self, rows: WindowRows) -> bytes:
         """Rows as history stores them, an Arrow IPC stream."""
         return ipc_stream(final_batch(rows, self._final_schema))
 
-
-def _in_portions(partials: list[WindowPartial]) -> Iterator[list[WindowPartial]]:
-    portion: list[WindowPartial] = []
-    rows = 0
-    for partial in partials:
-        portion.append(partial)
-        rows += len(partial.partial.codes)
-        if rows >= _MOST_ROWS:
-            yield portion
-            portion, rows = [], 0
-    if portion:
-        yield portion
+    def _rows(self, due: Iterable[Due]) -> Iterator[WindowRows]:
+        windows, customers = [], []
+        for granularity, end, some in due:
+            windows.append(Window(granularity, end - granularity.size_ms, end))
+            customers.append(some)
+        wanted = [(window.start, window.end, some) for window, some in zip(windows, customers, strict=True)]
+        for numbers in self.slices.windows(wanted):
+            rows = self._maker.rows(windows, numbers)
+            if rows is not None:
+                yield rows

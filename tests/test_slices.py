@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import operators.slices
 from operators import packing
 from operators.interner import Interner
 from operators.partials import Partial
@@ -58,6 +60,17 @@ def plain(partial: Partial | None, customers: Interner) -> dict[str, tuple[int, 
     }
 
 
+def rows_of(slices: Slices, customers: Interner, *wanted: tuple[int, int, Any]) -> list[dict[str, tuple[int, ...]]]:
+    """Per window: customer -> (all columns …, distinct counts …)."""
+    found: list[dict[str, tuple[int, ...]]] = [{} for _ in wanted]
+    for numbers in slices.windows(wanted):
+        values = [*numbers.columns, *numbers.counts]
+        for i, (window, code) in enumerate(zip(numbers.window.tolist(), numbers.codes.tolist(), strict=True)):
+            assert customers.values[code] not in found[window]
+            found[window][customers.values[code]] = tuple(int(column[i]) for column in values)
+    return found
+
+
 def delivered() -> tuple[Slices, Interner]:
     customers = Interner()
     return Slices([CARD_VELOCITY, CUSTOMER_SPEND], 5_000, customers), customers
@@ -102,8 +115,30 @@ def test_some_customers_are_the_same_rows_as_in_all():
     add(slices, names, random_events(1, 300))
     everything = plain(slices.window(T0, T0 + 300_000), names)
     some = np.array([0, 3, 5], np.int64)
-    got = plain(slices.window(T0, T0 + 300_000, some), names)
+    got = rows_of(slices, names, (T0, T0 + 300_000, some))[0]
     assert got == {name: row for name, row in everything.items() if name in {names.values[code] for code in some}}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_windows_at_once_are_the_windows_one_by_one(seed: int, monkeypatch: pytest.MonkeyPatch):
+    slices, names = delivered()
+    add(slices, names, random_events(seed, 300))
+    slices.fold(T0 + 300_000)
+    rng = random.Random(seed)
+    wanted = []
+    for _ in range(60):
+        start = T0 + rng.randrange(-6, 180) * 5_000
+        some = np.flatnonzero([rng.random() < 0.5 for _ in range(12)])  # some of them customers that do not exist
+        wanted.append((start, start + rng.choice([5_000, 30_000, 300_000]), rng.choice([None, some])))
+    whole = [plain(slices.window(start, end), names) for start, end, _ in wanted]
+    chosen = [None if some is None else {f"{names.values[c]}" for c in some if c < 9} for _, _, some in wanted]
+    expected = [
+        {name: row for name, row in rows.items() if some is None or name in some}
+        for rows, some in zip(whole, chosen, strict=True)
+    ]
+    assert rows_of(slices, names, *wanted) == expected
+    monkeypatch.setattr(operators.slices, "_READ_AT_ONCE", 10)
+    assert rows_of(slices, names, *wanted) == expected
 
 
 def test_renumbering_after_a_compaction_changes_no_row():
