@@ -127,8 +127,10 @@ class Slices:
                 del folds[start]
 
     def bounds(self) -> tuple[int, int] | None:
-        """Start of the first slice and end of the last, epoch ms; None: empty."""
-        return (min(self._slices), max(self._slices) + self.slice_ms) if self._slices else None
+        """Start of the first span (slice or fold) and end of the last, epoch ms; None: empty."""
+        levels = [(self._slices, self.slice_ms), *((folds, size) for (size, _), folds in self._folds.items())]
+        found = [(min(spans), max(spans) + length) for spans, length in levels if spans]
+        return (min(first for first, _ in found), max(last for _, last in found)) if found else None
 
     def used_customers(self) -> Iterable[Codes]:
         """Customer codes that some span still holds."""

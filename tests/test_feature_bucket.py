@@ -208,6 +208,18 @@ def test_a_retry_under_a_new_time_stays_a_duplicate_across_a_restart(before: boo
     assert len([key for key in bucket.final() if key[1] == "anna"]) == 6
 
 
+def test_a_rollup_is_final_after_a_pause_longer_than_its_parts_are_kept_in_slices():
+    """A payment at 12:00, the next at 12:16: the 15-minute row of the first is read from folds alone."""
+    bucket = Bucket()
+    bucket.send(one(T0, number=1))
+    bucket.watermark(T0 - L - 1)
+    bucket.send(one(T0 + 960_000, number=2))
+    bucket.tick(T0 + 960_500)
+    bucket.watermark(T0 + 960_000 - L - 1)
+    bucket.end()
+    assert ("customer_spend_15m", "anna", T0 + 900_000) in bucket.final()
+
+
 def test_money_is_exact_far_beyond_a_double():
     bucket = Bucket()
     amounts = ["9999999999.99", "0.01", "-9999999999.98", "123456789.12"] * 50
