@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.faults import answers
-from tests.faults.answers import ConnectionLost, ShardDelay
+from tests.faults.answers import ConnectionLost, SmallSteps
 from tests.faults.proxy import FaultProxy, Rule
 from tests.faults.requests import Answer, Request
 
@@ -116,19 +116,20 @@ def test_arrivals_are_told_anew_by_time_and_partition_key():
     assert [r["ApproximateArrivalTimestamp"] for r in json.loads(answer.body)["Records"]] == [103.5, 107.5]
 
 
-def test_a_slow_shard_is_known_by_its_iterators():
-    waited = []
+def test_a_shard_that_is_read_in_small_steps_is_known_by_its_iterators():
+    asked = []
 
-    def seconds(shard):
-        waited.append(shard)
-        return 0.0
+    def forward(request):
+        asked.append(json.loads(request.body).get("Limit"))
+        return Answer(200, (), b'{"Records": [], "NextShardIterator": "def"}')
 
-    fault = ShardDelay(seconds)
+    fault = SmallSteps(lambda shard: 7 if shard == "shard-2" else None)
     first = aws("Kinesis_20131202.GetShardIterator", {"ShardId": "shard-2"})
     fault(first, lambda _: Answer(200, (), b'{"ShardIterator": "abc"}'))
-    fault(GET_RECORDS, lambda _: Answer(200, (), b'{"Records": [], "NextShardIterator": "def"}'))
-    fault(aws("Kinesis_20131202.GetRecords", {"ShardIterator": "def"}), lambda _: Answer(200, (), b"{}"))
-    assert waited == ["shard-2", "shard-2"]
+    for iterator in ("abc", "def", "another shard's"):
+        fault(aws("Kinesis_20131202.GetRecords", {"ShardIterator": iterator, "Limit": 100}), forward)
+    assert asked == [7, 7, 100]
+    assert fault.steps == 2
 
 
 @pytest.fixture

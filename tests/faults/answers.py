@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tests.faults.requests import Answer, Request
@@ -95,7 +96,7 @@ def unprocessed(every: int) -> Fault:
         if not kept:
             return Answer(200, _JSON, json.dumps({"UnprocessedItems": left}).encode())
         body = json.dumps(asked | {"RequestItems": kept}).encode()
-        answer = forward(Request(request.method, request.target, request.headers, body))
+        answer = forward(replace(request, body=body))
         if answer.status != 200:
             return answer
         told = json.loads(answer.body)
@@ -126,11 +127,17 @@ def arrivals(arrival: Callable[[float, str], float]) -> Fault:
     return fault
 
 
-class ShardDelay:
-    """GetRecords of some shards is slow; the proxy learns which iterator is whose from the answers."""
+class SmallSteps:
+    """GetRecords of some shards gives few records at a time; the proxy learns which iterator is whose from the answers.
 
-    def __init__(self, seconds: Callable[[str], float]) -> None:
-        self._seconds = seconds
+    Attributes:
+        steps: how many requests were cut short.
+    """
+
+    def __init__(self, limit: Callable[[str], int | None]) -> None:
+        """`limit`: shard id -> records at a time; None: as many as asked for."""
+        self.steps = 0
+        self._limit = limit
         self._shards: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -138,8 +145,9 @@ class ShardDelay:
         asked = json.loads(request.body)
         with self._lock:
             shard = asked.get("ShardId") or self._shards.get(asked.get("ShardIterator", ""), "")
-        if request.operation == "kinesis:GetRecords":
-            time.sleep(self._seconds(shard))
+        if request.operation == "kinesis:GetRecords" and (limit := self._limit(shard)):
+            self.steps += 1
+            request = replace(request, body=json.dumps(asked | {"Limit": limit}).encode())
         answer = forward(request)
         if answer.status == 200:
             told = json.loads(answer.body)

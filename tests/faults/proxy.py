@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import http.client
 import socket
 import struct
@@ -123,14 +124,13 @@ class FaultProxy:
         with self._lock:
             self.seen[request.operation] += 1
             rules = list(self._rules)
-        return _through(rules, request, forward)
+        return _through(rules, forward, request)
 
 
-def _through(rules: list[Rule], request: Request, forward: Forward) -> Answer:
-    now = time.monotonic()
+def _through(rules: list[Rule], forward: Forward, request: Request) -> Answer:
     for number, rule in enumerate(rules):
-        if rule.takes(request, now):
-            return rule.fault(request, lambda request: _through(rules[number + 1 :], request, forward))
+        if rule.takes(request, time.monotonic()):
+            return rule.fault(request, functools.partial(_through, rules[number + 1 :], forward))
     return forward(request)
 
 

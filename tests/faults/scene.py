@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from flink_app.generate import Chunk, Shares, payments
-from flink_app.local.flink_rest import ENDED, ClusterError, FlinkRest
+from flink_app.local.cluster import FlinkCluster
+from flink_app.local.flink_rest import ENDED, ClusterError
 from tests.e2e_stage import PROXIED_BUCKET, Application, Stage, World
 from tests.faults import answers
 from tests.faults.proxy import FaultProxy, Rule
@@ -41,7 +42,9 @@ class Scene:
         base_ms: first arrival time, as the job is told.
         real_ms: when that was.
         rules: those of the fault.
-        restarts: of earlier jobs on this stream.
+        injected_ms: when the fault began, epoch milliseconds.
+        restarts_before, failed_before: restarts and failed checkpoints of the job until then (those of the start).
+        told: what the fault remembers for its proof.
     """
 
     world: World
@@ -54,6 +57,9 @@ class Scene:
     real_ms: int = 0
     rules: list[Rule] = field(default_factory=list)
     injected_ms: float = 0.0
+    restarts_before: int = 0
+    failed_before: int = 0
+    told: str = ""
     _sender: threading.Thread | None = None
     _errors: list[BaseException] = field(default_factory=list)
 
@@ -62,7 +68,7 @@ class Scene:
         return self.world.stage
 
     @property
-    def cluster(self) -> FlinkRest:
+    def cluster(self) -> FlinkCluster:
         return self.world.stage.cluster
 
     @property
@@ -82,7 +88,17 @@ class Scene:
         (metric,) = self.cluster.rest(f"/jobs/{self.job}/metrics?get=numRestarts")
         return int(metric["value"])
 
+    def begin_fault(self) -> None:
+        """Note when, and what Flink has counted until now."""
+        self.restarts_before, self.failed_before = self.restarts(), self.failed_checkpoints()
+        self.injected_ms = time.time() * 1000
+
+    def failed(self) -> int:
+        """Checkpoints that have failed since the fault began."""
+        return self.failed_checkpoints() - self.failed_before
+
     def failed_checkpoints(self) -> int:
+        """How many checkpoints of the job have failed."""
         return int(self.cluster.checkpoints(self.job)["counts"]["failed"])
 
     def wait_checkpoint(self, since_ms: float, timeout: float = 120) -> float:
@@ -106,12 +122,13 @@ class Scene:
 
     # ---- the payments
 
-    def start_sending(self, chunks: Iterable[Chunk]) -> None:
-        """In a thread of its own; `finish_sending` joins it."""
+    def start_sending(self, chunks: Iterable[Chunk], start_ms: int | None = None) -> None:
+        """In a thread of its own, from `start_ms` on (the clock's start); `finish_sending` joins it."""
+        begin_ms = self.real_ms if start_ms is None else start_ms
 
         def send() -> None:
             try:
-                self.world.send(chunks, self.real_ms)
+                self.world.send(chunks, begin_ms)
             except BaseException as error:
                 self._errors.append(error)
                 raise

@@ -1,0 +1,282 @@
+"""Faults of the stream: resharding, clock jumps, poison, a backlog, a hot customer, and restores at other p."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from flink_app.generate import Chunk, payments
+from tests import oracle
+from tests.e2e_stage import Key, Raw, Row, Stage
+from tests.faults import answers, kinesis_local
+from tests.faults.proxy import Rule
+from tests.faults.scene import CUSTOMERS, SPEED, TROUBLE, Scene, squeezed
+from tests.faults.story import Fault
+
+POISON = 10_000
+HOT = "c000000"
+HOUR_MS = 3_600_000
+
+
+class PoisonInBulk(Fault):
+    """Ten thousand malformed records in one go: broken JSON, random bytes, wrong types, deep nesting, 100 KB."""
+
+    name = "poison in bulk"
+
+    def inject(self, scene: Scene) -> None:
+        mix = random.Random(scene.seed)
+        poison = [self._poison(mix, number) for number in range(POISON)]
+        for start in range(0, POISON, 200):
+            scene.world.resend(poison[start : start + 200])
+
+    def proof(self, scene: Scene) -> str:
+        refused = scene.world.account().malformed
+        return f"{refused:,} records refused as malformed" if refused >= POISON else ""
+
+    @staticmethod
+    def _poison(mix: random.Random, number: int) -> bytes:
+        good = f'{{"event_id":"x{number}","customer_id":"c000001","merchant_id":"m1","amount":1.00,"event_time":'
+        return (
+            mix.randbytes(mix.randrange(1, 400)),
+            good.encode(),
+            f'{good}"now"}}'.encode(),
+            f'{good}"2026-01-01T00:00:00"}}'.encode(),
+            f"{good}{mix.randrange(10**12)}}}".encode(),
+            b"[" * 5_000,
+            b'{"a":' * 500 + b"1" + b"}" * 500,
+            b"\x00",
+            b"\xff\xfe" + good.encode("utf-16-le"),
+            b'"' + b"x" * (100_000 if number % 500 == 9 else 100) + b'"',
+        )[number % 10]
+
+
+class HotCustomer(Fault):
+    """Half of all payments are one customer's: one shard, one bucket, one key of the table."""
+
+    name = "hot customer"
+
+    def payments(self, scene: Scene) -> Iterable[Chunk]:
+        return [self._heated(chunk) for chunk in squeezed(scene.seed, scene.base_ms)]
+
+    def proof(self, scene: Scene) -> str:
+        records = scene.world.records()
+        share = sum(HOT.encode() in record.data for record in records) / len(records)
+        return f"{share:.0%} of the records are of {HOT}" if share > 0.45 else ""
+
+    @staticmethod
+    def _heated(chunk: Chunk) -> Chunk:
+        """A copy and its original are the same bytes, so they stay the same."""
+        records, customers = list(chunk.records), list(chunk.customers)
+        for at, (record, customer) in enumerate(zip(chunk.records, chunk.customers, strict=True)):
+            if hashlib.md5(record).digest()[0] < 128:
+                records[at], customers[at] = record.replace(customer.encode(), HOT.encode(), 1), HOT
+        return replace(chunk, records=records, customers=customers)
+
+
+class ArrivalJumps(Fault):
+    """The stream's clock jumps: for two seconds arrival times are four minutes ahead, then as before."""
+
+    name = "arrival clock jumps"
+    jump_ms, for_ms = 240_000, 2_000
+
+    def inject(self, scene: Scene) -> None:
+        first = time.time() + 1
+        last = first + self.for_ms / 1000
+
+        def arrival(at: float, _key: str) -> float:
+            real = scene.real_ms / 1000 + (at - scene.base_ms / 1000) / SPEED
+            return at + self.jump_ms / 1000 if first <= real < last else at
+
+        scene.rules = [scene.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(arrival)))]
+        time.sleep(last - time.time() + 1)
+
+    def proof(self, scene: Scene) -> str:
+        records = sorted(scene.world.records(), key=lambda record: (record.shard, record.number))
+        pairs = [(a.arrival, b.arrival) for a, b in itertools.pairwise(records) if a.shard == b.shard]
+        ahead = sum(b - a > self.jump_ms / 2 for a, b in pairs)
+        behind = sum(a - b > self.jump_ms / 2 for a, b in pairs)
+        told = f"in {ahead} shards arrival jumps {self.jump_ms // 1000} s ahead, in {behind} back"
+        return told if ahead and behind else ""
+
+
+class ArrivalJumpsFar(ArrivalJumps):
+    """The same by half an hour, far beyond the grace: what comes behind must leave as window_closed, by name."""
+
+    name = "arrival clock jumps far"
+    jump_ms = 1_800_000
+    may_close = True
+
+
+class Backlog(Fault):
+    """An hour of payments waits in four shards, one of which is read in small steps; a reader a shard."""
+
+    name = "backlog of an hour"
+    parallelism = 4
+    events, slow_shard = 12_000, "shardId-000000000002"
+
+    def play(self, scene: Scene) -> float | None:
+        scene.base_ms = int(time.time() * 1000) - HOUR_MS
+        rate = self.events * 1000 / HOUR_MS
+        chunks = payments(
+            seed=scene.seed, events=self.events, customers=CUSTOMERS, rate=rate, start_ms=scene.base_ms, shares=TROUBLE
+        )
+        for chunk in chunks:
+            self._put(scene, chunk)
+        scene.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(lambda _, key: int(key) / 1000)))
+        slow = answers.SmallSteps(lambda shard: 100 if shard == self.slow_shard else None)
+        scene.rules = [scene.proxy.add(Rule("kinesis:*", slow, where=lambda r: "Get" in r.operation))]
+        scene.submit()
+        scene.begin_fault()
+        scene.wait_stored(240)
+        scene.told = f"{self.events:,} records of an hour read within {time.time() - scene.injected_ms / 1000:.0f} s"
+        scene.told += f", {self.slow_shard} in steps of 100 ({slow.steps} of them)"
+        return (scene.wait_checkpoint(time.time() * 1000) - scene.injected_ms) / 1000
+
+    def proof(self, scene: Scene) -> str:
+        return scene.told
+
+    @staticmethod
+    def _put(scene: Scene, chunk: Chunk) -> None:
+        """The partition key is the arrival time, which the proxy tells the job; the hash key is the customer's."""
+        kinesis = scene.stage.aws.client("kinesis")
+        rows = zip(chunk.records, chunk.customers, (chunk.send_offsets_ms + scene.base_ms).tolist(), strict=True)
+        entries: list[dict[str, Any]] = [
+            {
+                "Data": record,
+                "PartitionKey": str(arrival),
+                "ExplicitHashKey": str(int.from_bytes(hashlib.md5(customer.encode()).digest(), "big")),
+            }
+            for record, customer, arrival in rows
+        ]
+        for start in range(0, len(entries), 500):
+            answer = kinesis.put_records(StreamName=scene.world.name, Records=entries[start : start + 500])
+            assert not answer["FailedRecordCount"]
+        scene.world.sent.update(chunk.records)
+
+
+class BacklogSharedReaders(Backlog):
+    """The same with two readers for four shards: what a slow shard brings too late leaves as window_closed, by name."""
+
+    name = "backlog, shared readers"
+    parallelism = 2
+    may_close = True
+
+
+class Resharding(Fault):
+    """Under load a shard is split, two are merged, and the stream is scaled to eight (on kinesis-local)."""
+
+    name = "resharding"
+
+    def missing(self) -> str:
+        return kinesis_local.missing()
+
+    @contextlib.contextmanager
+    def opened(self, stage: Stage) -> Iterator[Stage]:
+        with kinesis_local.kinesis_local(stage.folder / "kinesis-local.log") as endpoint:
+            stage.proxy.upstreams["kinesis"] = endpoint
+            try:
+                yield replace(stage, aws=kinesis_local.WithKinesisLocal(**vars(stage.aws), kinesis=endpoint))
+            finally:
+                del stage.proxy.upstreams["kinesis"]
+
+    def inject(self, scene: Scene) -> None:
+        kinesis, stream = scene.stage.aws.client("kinesis"), scene.world.name
+        first, second, third, *_ = sorted(kinesis.list_shards(StreamName=stream)["Shards"], key=_lowest)
+        middle = (_lowest(first) + int(first["HashKeyRange"]["EndingHashKey"])) // 2
+        kinesis.split_shard(StreamName=stream, ShardToSplit=first["ShardId"], NewStartingHashKey=str(middle))
+        self._settle(kinesis, stream)
+        kinesis.merge_shards(StreamName=stream, ShardToMerge=second["ShardId"], AdjacentShardToMerge=third["ShardId"])
+        self._settle(kinesis, stream)
+        time.sleep(2)
+        kinesis.update_shard_count(StreamName=stream, TargetShardCount=8, ScalingType="UNIFORM_SCALING")
+        self._settle(kinesis, stream)
+
+    def proof(self, scene: Scene) -> str:
+        shards = scene.stage.aws.client("kinesis").list_shards(StreamName=scene.world.name)["Shards"]
+        closed = sum("EndingSequenceNumber" in shard["SequenceNumberRange"] for shard in shards)
+        read = len({record.shard for record in scene.world.records()})
+        told = f"{len(shards)} shards in the end, {closed} of them closed; records came from {read}"
+        return told if len(shards) - closed == 8 and read > 8 else ""
+
+    @staticmethod
+    def _settle(kinesis: Any, stream: str) -> None:
+        time.sleep(0.5)
+        kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
+
+
+def _lowest(shard: Any) -> int:
+    return int(shard["HashKeyRange"]["StartingHashKey"])
+
+
+class Rescaling(Fault):
+    """Stopped with a savepoint and restored at p=1, 2, 4, 1; after the first stop a window has a column more."""
+
+    name = "savepoints, p=1→2→4→1"
+    parallelism = 1
+    edited = "card_velocity"
+    part = 1_500
+
+    def play(self, scene: Scene) -> float | None:
+        scene.application = scene.stage.application(scene.world.name)
+        scene.submit()
+        scene.start_clock(HOUR_MS)
+        took = []
+        for number, parallelism in enumerate((2, 4, 1, None)):
+            start_ms = scene.base_ms + int((time.time() * 1000 - scene.real_ms) * SPEED)
+            scene.start_sending(self._part(scene, number, start_ms), int(time.time() * 1000))
+            scene.finish_sending()
+            scene.world.wait_read(scene.job, self.part)
+            if parallelism is not None:
+                stopped = time.time()
+                savepoint = scene.world.stop(scene.job, drain=False)
+                if number == 0:
+                    self._edit(scene)
+                scene.parallelism = parallelism
+                scene.submit(savepoint)
+                took.append(f"{time.time() - stopped:.0f} s")
+        scene.wait_stored()
+        scene.told = f"three savepoints; from stop to running again {', '.join(took)}"
+        return None
+
+    def proof(self, scene: Scene) -> str:
+        with_column = sum("amount_min" in row for row in scene.world.final_rows().values())
+        return f"{scene.told}; {with_column} rows have the new column" if with_column else ""
+
+    def expectation(self, found: dict[Key, Row], records: list[Raw]) -> Iterable[str]:
+        events, _ = oracle.accepted_events([(record.data, record.arrival) for record in records])
+        lowest: dict[tuple[str, int], Any] = {}
+        for event in events:
+            end = event["time"] // 5_000 * 5_000 + 5_000
+            for moment in range(end, end + 30_000, 5_000):
+                key = (event["customer_id"], moment)
+                lowest[key] = min(event["amount"], lowest.get(key, event["amount"]))
+        for (customer, name), row in found.items():
+            if "amount_min" in row:
+                minimum, end = row.pop("amount_min"), oracle.epoch_ms(name.partition("#")[2])
+                if minimum != lowest.get((customer, end)):
+                    yield f"{customer} {name}: amount_min is {minimum}, the oracle says {lowest.get((customer, end))}"
+
+    def _part(self, scene: Scene, number: int, start_ms: int) -> Iterator[Chunk]:
+        yield from squeezed(scene.seed * 10 + number, start_ms, events=self.part)
+
+    def _edit(self, scene: Scene) -> None:
+        file = scene.application.windows / f"{self.edited}.sql"
+        file.write_text(file.read_text().replace("COUNT(*) ", "MIN(amount) AS amount_min,\n  COUNT(*) ", 1))
+
+
+STREAM_FAULTS: list[Fault] = [
+    PoisonInBulk(),
+    HotCustomer(),
+    ArrivalJumps(),
+    ArrivalJumpsFar(),
+    Backlog(),
+    BacklogSharedReaders(),
+    Resharding(),
+    Rescaling(),
+]
