@@ -1,0 +1,124 @@
+"""The grid as a person reads it: a line a cell on the console as it goes, a table in docs/faults.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from tests.faults.grid import FAULTS, Cell
+from tests.faults.laws import LAWS
+from tests.faults.scene import CUSTOMERS, EVENTS, RATE, SPEED, TROUBLE
+
+_TEXT = """# Faults
+
+Written by `make faults FAULTS=--write`; every figure is of that run.
+
+Each cell is a run of its own: {payments}, two parallel subtasks, checkpoints every 3 s. Time in the stream runs {speed} times as
+fast as the wall clock, so that windows become final before, while and after the fault hits. Everything is injected from
+outside: signals, process limits, Flink's REST interface, and a proxy between the job and its AWS endpoint. Judged is what
+was stored, after a drained stop:
+
+{laws}
+
+Law 7 (the same rows as Flink SQL in batch mode) and law 8 (state ends) have tests of their own.
+
+Recovery is the time from the injection, the fault's own length included, to the end of the first checkpoint that began
+after its last hit: barriers have passed source, gate, windows and all sinks. Machine: {machine}, shared with
+other work; most of a restart is Python workers that start.
+
+| fault | injected | seed, state | laws | proof that it hit | restarts | recovery |
+|---|---|---|---|---|---|---|
+"""
+_WIDE, _LAW = 28, 13
+
+
+def header(console: Console) -> None:
+    """What the columns are."""
+    laws = "".join(f"{law:<{_LAW}}" for law in LAWS)
+    console.print(f"[bold]{'fault':<{_WIDE}}seed  {laws}{'restarts':>8}{'recovery':>10}{'cell':>7}[/]")
+
+
+def line(console: Console, cell: Cell) -> None:
+    """One cell: the laws, then the proof that the fault hit."""
+    name = f"{cell.fault:<{_WIDE}}{cell.seed:>4}  "
+    if cell.skipped:
+        console.print(f"{name}[yellow]skipped: {escape(cell.skipped)}[/]")
+        return
+    marks = "".join(_mark(cell, law) for law in LAWS)
+    console.print(f"{name}{marks}{cell.restarts:>8}{_seconds(cell.recovery_s):>10}{cell.seconds:>5.0f} s")
+    console.print(f"  [dim]{cell.backend}: {escape(cell.proof)}[/]" if cell.proof else "  [bold red]did not hit[/]")
+    if cell.verdict:
+        left = ", ".join(f"{name} {count:,}" for name, count in cell.verdict.exits.items() if count)
+        again = f", {cell.verdict.revised:,} issued again" if cell.verdict.revised else ""
+        console.print(f"  [dim]{left}; {cell.verdict.final_rows:,} final rows{again}[/]")
+        for law, problems in cell.verdict.broken.items():
+            for problem in problems:
+                console.print(f"  [red]{law}: {escape(problem)}[/]")
+    if cell.error:
+        console.print(f"  [bold red]{escape(cell.error)}[/]")
+
+
+def _mark(cell: Cell, law: str) -> str:
+    if cell.verdict is None:
+        return f"[red]{'?':<{_LAW}}[/]"
+    broken = bool(cell.verdict.broken[law])
+    return f"[{'bold red' if broken else 'green'}]{'broken' if broken else 'held':<{_LAW}}[/]"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds:.1f} s"
+
+
+def summary(console: Console, cells: Sequence[Cell]) -> None:
+    """The last line."""
+    played = [cell for cell in cells if not cell.skipped]
+    bad = [f"{cell.fault} ({cell.seed})" for cell in played if not cell.holds]
+    skipped = f", {len(cells) - len(played)} skipped" if len(cells) > len(played) else ""
+    if bad:
+        console.print(f"[bold red]{len(bad)} of {len(played)} cells broken{skipped}: {', '.join(bad)}[/]")
+    else:
+        console.print(f"[bold green]{len(played)} cells, every fault hit, every law held{skipped}[/]")
+
+
+def write(path: Path, cells: Iterable[Cell]) -> None:
+    """docs/faults.md: the measured table, and what its words mean."""
+    cells = list(cells)
+    about = {fault.name: fault.about for fault in FAULTS}
+    rows = [
+        f"| {cell.fault} | {about[cell.fault]} | {cell.seed}, {cell.backend} | {_outcome(cell)} | {_clean(cell.proof)} "
+        f"| {cell.restarts} | {_seconds(cell.recovery_s)} |"
+        for cell in cells
+    ]
+    text = _TEXT.format(
+        laws="\n".join(f"- **{law}**: {meaning}" for law, meaning in LAWS.items()),
+        payments=f"{EVENTS:,} payments of {CUSTOMERS} customers at {RATE:g} a second ({_shares()})",
+        speed=SPEED,
+        machine=f"{os.cpu_count()} cores, {platform.machine()}",
+    )
+    path.write_text(text + "\n".join(rows) + "\n")
+
+
+def _outcome(cell: Cell) -> str:
+    if cell.skipped:
+        return f"skipped: this machine lacks {cell.skipped}"
+    if cell.verdict is None:
+        return "**no end**"
+    broken = [law for law, problems in cell.verdict.broken.items() if problems]
+    if broken:
+        return f"**broken: {', '.join(broken)}**"
+    notes = [f"{cell.verdict.revised:,} rows issued again"] if cell.verdict.revised else []
+    notes += [f"{closed:,} window_closed"] if (closed := cell.verdict.exits["window_closed"]) else []
+    return "all held" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _clean(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ") or "**did not hit**"
+
+
+def _shares() -> str:
+    return ", ".join(f"{share:.0%} {name.replace('_', ' ')}" for name, share in vars(TROUBLE).items())
