@@ -67,6 +67,33 @@ def test_where_and_filter_are_both_needed():
     assert run([total, aggregate("COUNT", None, pa.int64())], [one], where=is_half) == [Decimal("1.00"), 2]
 
 
+def test_a_condition_that_is_null_keeps_nobody():
+    one = batch(["1.00", "2.00"], [None, 9], [0.0, 0.0])
+    wanted = [aggregate("COUNT", None, pa.int64()), aggregate("COUNT", MONEY, pa.int64(), distinct=True)]
+    assert run(wanted, [one], where=IS_BIG) == [1, 1]
+
+
+def test_extremes_begin_with_no_value_of_their_own():
+    one = batch(["-5.00", "-3.00", "4.00", None], [9, 9, 1, 9], [-2.5, None, 9.0, -3.5])
+    wanted = [aggregate(f, a, a.type, filter=IS_BIG) for a in (MONEY, COUNT, RATIO) for f in ("MIN", "MAX")]
+    assert run(wanted, [one]) == [Decimal("-5.00"), Decimal("-3.00"), 9, 9, -3.5, -2.5]
+    mirrored = batch(["5.00", "3.00", "-4.00", None], [9, 9, 1, 9], [2.5, None, -9.0, 3.5])
+    assert run(wanted, [mirrored]) == [Decimal("3.00"), Decimal("5.00"), 9, 9, 2.5, 3.5]
+
+
+def test_a_sum_of_money_that_nobody_has_paid_is_null():
+    wanted = [aggregate(f, MONEY, pa.decimal128(38, 2), filter=IS_BIG) for f in ("SUM", "$SUM0")]
+    assert run(wanted, [batch(["1.00"], [1], [0.0])]) == [None, Decimal("0.00")]
+
+
+def test_a_revision_counts_the_events_that_pass_where():
+    layout = Layout.of([WindowSpec("w", (Granularity("w", 1_000),), 1_000, 0, IS_BIG, (), ())])
+    events = EventColumns(batch(["1.00"] * 3, [9, 1, 9], [0.0] * 3), {})
+    zeros = np.zeros(3, np.int64)
+    ((_, partial),) = from_events(events, zeros, zeros, layout, [])
+    assert partial.columns[layout.revisions[0]].tolist() == [2]
+
+
 def test_a_sum_of_int_wraps_as_java_does():
     one = batch(["0.00", "0.00"], [2**31 - 1, 1], [0.0, 0.0])
     assert run([aggregate("SUM", COUNT, pa.int32())], [one]) == [-(2**31)]

@@ -53,6 +53,14 @@ def test_a_window_is_final_when_the_watermark_reaches_its_last_millisecond(water
     assert ((VELOCITY, "anna", T0 + 5_000) in bucket.final()) == is_final
 
 
+def test_a_timer_that_fires_late_makes_no_window_final_before_its_last_millisecond():
+    """The watermark jumps over one end to a millisecond before the next one's time."""
+    bucket = Bucket()
+    bucket.send(one(T0))
+    bucket.watermark(T0 + 10_000 - 2)
+    assert set(bucket.final()) == {(VELOCITY, "anna", T0 + 5_000)}
+
+
 def test_an_event_exactly_l_late_finds_its_window_open():
     """The source's watermark is arrival - L - 1 ms: when such an event arrives, its window is not final."""
     bucket = Bucket()
@@ -104,6 +112,37 @@ def test_silence_does_not_hold_the_last_rows_back():
     assert len(bucket.stored()) == 6 + 3
     assert len(bucket.final()) == 6 + 3
     assert now <= T0 + 900_000 + bucket.settings.idle_final_ms + 2_000
+
+
+def test_in_silence_a_live_row_waits_for_nothing_but_its_windows_end():
+    bucket = Bucket()
+    bucket.send(one(T0 + 1_000), now_ms=T0 + 1_000)
+    now = T0 + 1_000
+    while now < T0 + 60_000:
+        now = bucket.bucket.next_tick_ms(now)
+        bucket.tick(now)
+    late_by = [row["emitted_at"] - oracle.epoch_ms(row["window_end"]) for row in bucket.out["live"]]
+    assert len(late_by) == 6 + 1
+    assert max(late_by) <= 500 + bucket.settings.emit_interval_ms, "the clock's patience and one interval"
+
+
+@pytest.mark.parametrize(("after_ms", "is_final"), [(-1, False), (0, True)])
+def test_silence_makes_a_window_final_when_the_arrival_clock_is_so_far_beyond_its_end(after_ms: int, is_final: bool):
+    bucket = Bucket()
+    bucket.send(one(T0 + 1_000), now_ms=T0 + 1_000)
+    patience_ms = 500  # the arrival clock is so far behind the wall clock in silence
+    bucket.tick(T0 + 5_000 + bucket.settings.idle_final_ms + patience_ms + after_ms)
+    assert {name for name, _, _ in bucket.final()} == ({VELOCITY} if is_final else set())
+
+
+def test_no_window_is_final_by_silence_while_records_come():
+    """A backlog: the records are old, and one comes every ten seconds."""
+    bucket = Bucket()
+    for number in range(30):
+        at, now = T0 + number * 10_000, T0 + 3_600_000 + number * 10_000
+        bucket.send(one(at, number=number), now_ms=now)
+        bucket.tick(now + 500)
+    assert not bucket.final()
 
 
 def test_final_rows_are_written_once_however_often_the_watermark_moves():
@@ -158,6 +197,41 @@ def test_state_ends_when_the_stream_has_passed():
     assert bucket.state.log.entries == {}
     assert bucket.bucket.next_watermark_ms() is None
     assert bucket.bucket.next_tick_ms(last) is None
+
+
+def test_ids_are_forgotten_when_the_stream_has_passed():
+    bucket = Bucket()
+    for number in range(40):
+        at = T0 + number * 60_000
+        bucket.send(one(at, number=number))
+        bucket.watermark(at - L - 1, at)
+        assert len(bucket.bucket._seen) <= (600 + 300) // 60 + L // 60_000 + 2, "TTL, half a TTL for a generation"
+    bucket.watermark(T0 + 40 * 60_000 + 3_600_000)
+    assert len(bucket.bucket._seen) == 0
+
+
+def test_a_restore_writes_no_row_again_that_was_final_before_it():
+    bucket = Bucket()
+    bucket.send(one(T0), now_ms=T0)
+    bucket.watermark(T0 + 60_000, T0 + 60_000 + L + 1)
+    written = len(bucket.out["live"])
+    again = bucket.restored(now_ms=T0 + 200_000)
+    again.tick(T0 + 200_500)
+    assert [row["feature_window"] for row in again.out["live"][written:]] == []
+    assert len(again.out["final:card_velocity"]) == 6
+
+
+def test_an_event_that_closed_is_quarantined_with_its_own_bytes():
+    bucket = Bucket()
+    bucket.send(one(T0, number=1))
+    bucket.watermark(T0 + 2_000_000)
+    horizon = bucket.bucket.progress.closed_until
+    mixed = [*one(horizon + 1, horizon + 2, number=2), *one(horizon - 1, horizon + 2, number=3)]
+    bucket.send([*mixed, *one(horizon, horizon + 2, number=4)])
+    assert [(row["data"], row["reason"]) for row in bucket.out["rejected"]] == [(mixed[1][0], "window_closed")]
+    (row,) = bucket.out["rejected"]
+    assert row["detail"].startswith("event_time: 2026-01-01T12:")
+    assert row["arrival_time"].timestamp() * 1000 == horizon + 2
 
 
 def test_a_new_window_is_warm_after_a_restart():
@@ -280,6 +354,12 @@ def test_random_streams_give_the_oracles_rows_for_any_cut_restart_and_watermark(
     account = bucket.account() | {reason: bucket.rejects[reason] for reason in ("malformed", "future", "too_late")}
     assert {name: count for name, count in account.items() if count} == dict(exits)
     assert sum(account.values()) == len(records), "law 1"
+
+
+def test_a_dedup_memory_shorter_than_the_lateness_bound_is_refused():
+    assert settings(dedup_ttl_ms=L).dedup_ttl_ms == L
+    with pytest.raises(ValueError, match="below the lateness bound 120000 ms"):
+        settings(dedup_ttl_ms=L - 1)
 
 
 def test_a_watermark_of_the_end_is_not_a_horizon():
