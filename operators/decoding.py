@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -66,7 +65,6 @@ class EventDecoder:
             gc=False,
         )
         self._read = msgspec.json.Decoder(struct).decode
-        self._getters = [attrgetter(name) for name in names]
         self._read_loosely = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
     def decode(self, records: Sequence[bytes], texts: pa.BinaryArray) -> Decoded:
@@ -78,10 +76,10 @@ class EventDecoder:
         if failed:
             rows = np.delete(rows, failed)
         fits = np.ones(len(events), np.bool_)
-        values, columns = [], []
-        for field, getter in zip(self._fields, self._getters, strict=True):
-            values.append(list(map(getter, events)))
-            column, misfit = field.column(values[-1])
+        values = list(zip(*map(msgspec.structs.astuple, events), strict=True)) or [()] * len(self._fields)
+        columns = []
+        for field, decoded in zip(self._fields, values, strict=True):
+            column, misfit = field.column(decoded)
             columns.append(column)
             if misfit is not None:
                 fits &= ~misfit
@@ -131,7 +129,7 @@ def _readable(records: Sequence[bytes], texts: pa.BinaryArray) -> list[int] | No
     try:
         texts.cast(pa.string())
     except pa.ArrowInvalid:
-        unreadable.update(at for at, record in enumerate(records) if not _is_utf8(record))
+        unreadable.update(at for at, record in enumerate(records) if not (record.isascii() or _is_utf8(record)))
     return [at for at in range(len(records)) if at not in unreadable] if unreadable else None
 
 

@@ -33,6 +33,7 @@ _KINDS: Final = {
     b"n": "null",
 }
 _SHOWN_CHARACTERS: Final = 64
+_NO_TEXT: Final = pa.scalar(None, pa.string())
 
 
 def kind_of(text: bytes) -> str:
@@ -167,7 +168,7 @@ class DecimalField(Field):
             number = self._exactly(text)
             misfit[at] = number is None and not (text == b"null" and self.contract.nullable)
             numbers.append(number)
-        column = pc.if_else(plain, texts, pa.scalar(None, pa.string())).cast(self.contract.arrow_type)
+        column = pc.if_else(plain, texts, _NO_TEXT).cast(self.contract.arrow_type)
         column = pc.replace_with_mask(column, pc.invert(plain), pa.array(numbers, self.contract.arrow_type))
         return column, misfit
 
@@ -206,21 +207,25 @@ class TimestampField(Field):
         r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
         r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
     )
+    _exists = (
+        r"^([0-9]{4}-([0-9]{2}-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+        r"|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)T"
+    )
     _first_ms = -62_135_596_800_000  # 0001-01-01T00:00:00Z
     _last_ms = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
     def column(self, values: Sequence[str | None]) -> tuple[pa.Array, Booleans | None]:
-        """The column: one cast when every time is one of the calendar."""
+        """The column, in a cast of all that have the right shape."""
         texts = pa.array(values, pa.string())
         right = pc.match_substring_regex(texts, self._shape + r"\z")
         if not pc.all(right, min_count=0).as_py():
-            texts = pc.if_else(right, texts, pa.scalar(None, pa.string()))
-        moments = self._milliseconds(texts)
-        known = moments.is_valid().to_numpy(zero_copy_only=False)
-        number = moments.fill_null(0).to_numpy()
+            texts = pc.if_else(right, texts, _NO_TEXT)
+        microseconds = self._microseconds(texts)
+        known = microseconds.is_valid().to_numpy(zero_copy_only=False)
+        number = microseconds.view(pa.int64()).fill_null(0).to_numpy() // 1_000
         known &= (number >= self._first_ms) & (number <= self._last_ms)
         if known.all():
-            return moments.cast(self.contract.arrow_type), None
+            return pa.array(number).cast(self.contract.arrow_type), None
         misfit = ~known & right.is_valid().to_numpy(zero_copy_only=False)  # invalid here: null or absent
         return pa.array(number, mask=~known).cast(self.contract.arrow_type), misfit
 
@@ -240,19 +245,15 @@ class TimestampField(Field):
                 return None
         return f"{self._shown(text)} does not exist or lies outside the years 1 to 9999"
 
-    def _milliseconds(self, texts: pa.Array) -> pa.Array:
-        """Epoch milliseconds of times of the right shape; NULL for a date that no calendar has."""
+    def _microseconds(self, texts: pa.Array) -> pa.Array:
+        """Epoch microseconds of times of the right shape; NULL for a day that no calendar has."""
         try:
-            microseconds = texts.cast(pa.timestamp("us", "UTC"))
-        except pa.ArrowInvalid:  # Arrow parses six digits of a fraction at most
-            try:
-                cut = pc.replace_substring_regex(texts, r"(\.[0-9]{6})[0-9]+", r"\1")
-                microseconds = cut.cast(pa.timestamp("us", "UTC"))
-            except pa.ArrowInvalid:
-                moments = [None if text is None else self._millisecond(text) for text in texts.to_pylist()]
-                return pa.array(moments, pa.int64())
-        unknown = microseconds.is_null().to_numpy(zero_copy_only=False)
-        return pa.array(microseconds.cast(pa.int64()).fill_null(0).to_numpy() // 1_000, mask=unknown)
+            return texts.cast(pa.timestamp("us", "UTC"))
+        except pa.ArrowInvalid:  # such a day, or more digits of a fraction than the six that Arrow parses
+            cut = pc.replace_substring_regex(texts, r"(\.[0-9]{6})[0-9]+", r"\1")
+            return pc.if_else(pc.match_substring_regex(cut, self._exists), cut, _NO_TEXT).cast(
+                pa.timestamp("us", "UTC")
+            )
 
     def _millisecond(self, text: str) -> int | None:
         try:

@@ -27,7 +27,7 @@ class Interner:
         """The code of each value of a column without NULLs, shape (n,)."""
         encoded = column.dictionary_encode()
         codes, values = self._codes, self.values
-        distinct = encoded.dictionary.to_pylist()
+        distinct = _as_list(encoded.dictionary)
         known = [codes.get(value, -1) for value in distinct]
         if -1 in known:
             for position, value in enumerate(distinct):
@@ -62,3 +62,10 @@ class Interner:
         self.values = [self.values[code] for code in used.tolist()]
         self._codes = {value: code for code, value in enumerate(self.values)}
         return renumbered
+
+
+def _as_list(column: pa.Array) -> list[Any]:
+    """The values as Python objects; strings, the usual case, without pyarrow's detour over a scalar for each."""
+    if pa.types.is_string(column.type):
+        return list(column.to_numpy(zero_copy_only=False))
+    return list(column.to_pylist())

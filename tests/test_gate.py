@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from operators import packing
 from operators.contract import Column, Contract
+from operators.event_fields import field_of
 from operators.gate import EXITS, Admission, Gate
 from operators.masking import Masker
 
@@ -234,6 +235,24 @@ def test_other_ways_to_write_a_time_are_malformed(text: str) -> None:
 def test_times_that_do_not_exist_or_leave_the_calendar_are_malformed(text: str) -> None:
     assert detail(record(event_time=text)).endswith("does not exist or lies outside the years 1 to 9999")
     assert detail(record(issued=text)).startswith("issued: ")
+
+
+def test_a_time_is_accepted_exactly_on_the_days_that_the_calendar_has():
+    field = field_of(Column("issued", "TIMESTAMP_LTZ(3)"))
+    years = [*range(1, 9_999, 101), 1900, 2000, 2024, 2100]
+    texts = [f"{y:04}-{m:02}-{d:02}T12:00:00.123456789Z" for y in years for m in range(14) for d in range(33)]
+
+    def on_the_calendar(text: str) -> datetime | None:
+        try:
+            return datetime.fromisoformat(text[:23] + "+00:00")
+        except ValueError:
+            return None
+
+    expected = [on_the_calendar(text) for text in texts]
+    column, misfit = field.column(texts)
+    assert column.to_pylist() == expected
+    assert misfit is not None
+    assert misfit.tolist() == [moment is None for moment in expected]
 
 
 # ---- values that do not fit
