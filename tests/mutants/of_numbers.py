@@ -59,6 +59,14 @@ MUTANTS = (
         killers=_AGGREGATES,
     ),
     Mutant(
+        name="revision-not-summed",
+        file="operators/accumulators.py",
+        old='_MERGE[self.part if self.part in ("min", "max") else "add"]',
+        new='_MERGE["max" if self.part == "count" else self.part if self.part in ("min", "max") else "add"]',
+        law="4: a revision does not grow with the events of a row",
+        killers=_AGGREGATES,
+    ),
+    Mutant(
         name="null-passes-a-filter",
         file="operators/accumulators.py",
         old="pc.fill_null(self.column(expression), False)",
