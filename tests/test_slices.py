@@ -153,6 +153,14 @@ def test_renumbering_after_a_compaction_changes_no_row():
     assert not any(str(value).startswith("old") for value in names.values)
 
 
+@pytest.mark.parametrize(("before_ms", "first_kept"), [(4_999, 0), (5_000, 5_000), (5_001, 5_000), (10_000, 10_000)])
+def test_a_slice_is_forgotten_when_it_ends_at_or_before_the_horizon(before_ms: int, first_kept: int):
+    slices, names = delivered()
+    add(slices, names, [(T0 + start, "anna", 1, "m") for start in (0, 5_000, 10_000)])
+    slices.forget(before_ms=T0 + before_ms, folds_before_ms=0)
+    assert slices.bounds() == (T0 + first_kept, T0 + 15_000)
+
+
 def test_windows_share_slices_unless_that_would_shorten_them():
     def hop(name: str, size: int, slide: int) -> WindowSpec:
         return WindowSpec(name, (Granularity(name, size),), slide, 0, None, (), ())
