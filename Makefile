@@ -19,7 +19,7 @@ JAR_SOURCES := deploy/jar/pom.xml $(shell find deploy/jar/src -type f 2>/dev/nul
 ON_THE_SERVICE := python-dateutil six urllib3 # what the packaged wheels need and apache-flink brings
 TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
 
-.PHONY: help setup jar package demo test test-unit check format bench faults mutants lock clean local-up local-down
+.PHONY: help setup jar package demo test test-unit laws fuzz check format bench faults mutants lock clean local-up local-down
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ test: setup ## all tests (under 15 minutes)
 
 test-unit: $(VENV) ## tests of pure logic, no Flink, no AWS (under 30 seconds)
 	@$(BIN)/pytest -m "not flink and not e2e"
+
+laws: $(VENV) ## the laws as properties and the referee, a hundred times as many examples as in the tests (an hour)
+	@HYPOTHESIS_PROFILE=thorough REFEREE=400 $(BIN)/pytest tests/test_laws.py tests/test_referee.py
+
+fuzz: $(VENV) ## a million hostile records through gate and windows (make fuzz FUZZ="--records 10000 --seed 7")
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(VENV) ## lint, formatting, types, SQL and CloudFormation lint; all of them, then fails if one did
 	@failed=0

@@ -93,7 +93,7 @@ class Bucket:
             MapState(dict(self.state.schemas.entries)),
             ValueState(self.state.progress.stored),
         )
-        again = Bucket(settings(**changes) if changes else self.settings, state, now_ms)
+        again = type(self)(settings(**changes) if changes else self.settings, state, now_ms)
         again.out, again.rejects = self.out, self.rejects
         return again
 
@@ -105,7 +105,11 @@ class Bucket:
         for reason in ("malformed", "future", "too_late"):
             self.rejects[reason] += admission.counts.get(reason, 0)
         for _, blob in admission.batches:
-            self._take(self.bucket.receive(blob, now_ms if now_ms is not None else max(a for _, a in records)))
+            self.take(blob, now_ms if now_ms is not None else max(a for _, a in records))
+
+    def take(self, blob: bytes, now_ms: int) -> None:
+        """One blob that the gate has given out."""
+        self._take(self.bucket.receive(blob, now_ms))
 
     def tick(self, now_ms: int) -> None:
         self._take(self.bucket.tick(now_ms))
