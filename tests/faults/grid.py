@@ -1,4 +1,7 @@
-"""Runs a cell: one fault, one seed, all laws."""
+"""Runs the grid: faults that can share a job share one, and all laws are judged at its end.
+
+If a law breaks in a shared run, each of its faults is played alone, so that the grid names the one.
+"""
 
 from __future__ import annotations
 
@@ -14,43 +17,41 @@ from tests.e2e_stage import Application, Stage
 from tests.faults.aws_faults import AWS_FAULTS
 from tests.faults.laws import Verdict, judge
 from tests.faults.process_faults import PROCESS_FAULTS
-from tests.faults.scene import Scene, proxied_world
+from tests.faults.scene import PATIENCE, Scene, proxied_world
 from tests.faults.story import Fault
 from tests.faults.stream_faults import STREAM_FAULTS
 
 FAULTS: list[Fault] = [*PROCESS_FAULTS, *AWS_FAULTS, *STREAM_FAULTS]
-ROCKSDB = {
-    "state.backend.type": "rocksdb",
-    "execution.checkpointing.incremental": "true",
-}  # as the managed service has it
+ROCKSDB = {"state.backend.type": "rocksdb", "execution.checkpointing.incremental": "true"}  # as the managed service
+PATIENT = {"restart-strategy.fixed-delay.attempts": "1000"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The outcome.
+    """The outcome of one fault with one seed.
 
     Attributes:
+        fault, seed, backend: what was played.
+        run: the name of the run it shared, if it did.
         proof: that the fault hit; empty if it did not.
-        verdict: of the laws; None if the run did not come to its end.
+        verdict: of the laws over the whole run; None if the run did not come to its end.
         error: why not.
+        skipped: what the machine lacks.
         recovery_s: from the injection to the end of the first checkpoint that began after the last hit; None where
             there is nothing to recover from.
-        restarts, failed_checkpoints: as Flink counts them, from the injection on.
-        skipped: what the machine lacks.
-        seconds: the whole cell.
+        restarts: of the job, from the injection until it had recovered.
     """
 
     fault: str
     seed: int
     backend: str
+    run: str = ""
     proof: str = ""
     verdict: Verdict | None = None
     error: str = ""
     skipped: str = ""
     recovery_s: float | None = None
     restarts: int = 0
-    failed_checkpoints: int = 0
-    seconds: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -58,46 +59,64 @@ class Cell:
         return bool(self.proof) and self.verdict is not None and self.verdict.holds
 
 
-def run_grid(stage: Stage, faults: Sequence[Fault], seeds: Sequence[int]) -> Iterator[Cell]:
-    """Every fault with every seed, a fresh TaskManager for each; a cell that goes wrong does not end the grid."""
+def run_grid(stage: Stage, faults: Sequence[Fault], seeds: Sequence[int]) -> Iterator[list[Cell]]:
+    """Every fault with every seed, run by run, a fresh TaskManager for each run; nothing ends the grid."""
     application = stage.application("faults")
     for seed in seeds:
-        for fault in faults:
+        for run in runs(faults):
             fresh_task_manager(stage.cluster)
-            yield run_cell(stage, application, fault, seed)
+            cells = play(stage, application, run, seed)
+            if len(run) > 1 and not all(cell.holds for cell in cells):
+                yield cells
+                for fault in run:
+                    fresh_task_manager(stage.cluster)
+                    yield play(stage, application, [fault], seed)
+            else:
+                yield cells
+
+
+def runs(faults: Sequence[Fault]) -> list[list[Fault]]:
+    """The faults by the run that they share, in order."""
+    shared: dict[str, list[Fault]] = {}
+    for fault in faults:
+        shared.setdefault(fault.run or fault.name, []).append(fault)
+    return list(shared.values())
 
 
 def fresh_task_manager(cluster: FlinkCluster) -> None:
-    """Leave nothing of the cell before: no worker, no class, no thread."""
+    """Leave nothing of the run before: no worker, no class, no thread."""
     while cluster._task_managers:
         cluster.kill_task_manager()
     cluster.add_task_manager(wait=False)
-    cluster.wait("a free TaskManager", lambda: _free_slots(cluster) == cluster.settings.slots, 60)
+    cluster.wait("a free TaskManager", lambda: _free_slots(cluster) == cluster.settings.slots, PATIENCE)
 
 
 def _free_slots(cluster: FlinkCluster) -> int:
     return sum(int(manager["freeSlots"]) for manager in cluster.rest("/taskmanagers")["taskmanagers"])
 
 
-def run_cell(stage: Stage, application: Application, fault: Fault, seed: int) -> Cell:
-    """Submit, send, inject, wait until it has recovered and all is stored, stop, judge."""
-    began = time.monotonic()
-    settings = ROCKSDB if seed % 2 else {}
-    cell: dict[str, Any] = {"fault": fault.name, "seed": seed, "backend": "rocksdb" if settings else "heap"}
-    if missing := fault.missing():
-        return Cell(**cell, skipped=f"this machine lacks {missing}")
-    name = re.sub(r"\W+", "-", f"{fault.name} {seed} {time.time_ns() // 10**9 % 100_000}").lower()
+def play(stage: Stage, application: Application, faults: Sequence[Fault], seed: int) -> list[Cell]:
+    """One run: its faults in turn, stop, judge; a cell for each."""
+    first, settings = faults[0], ROCKSDB if seed % 2 else {}
+    common: dict[str, Any] = {"seed": seed, "backend": "rocksdb" if settings else "heap"}
+    common["run"] = first.run if len(faults) > 1 else ""
+    if missing := first.missing():
+        return [Cell(fault.name, **common, skipped=f"this machine lacks {missing}") for fault in faults]
+    name = re.sub(r"\W+", "-", f"{first.name} {seed} {time.time_ns() // 10**9 % 100_000}").lower()
+    options = {**PATIENT, **settings, **{key: value for fault in faults for key, value in fault.settings.items()}}
+    groups = {group: values for fault in faults for group, values in fault.properties.items()}
     with contextlib.ExitStack() as cleanup:
         try:
-            opened = cleanup.enter_context(fault.opened(stage))
-            world = proxied_world(opened, name, fault.properties)
-            scene = Scene(world, application, seed, {**settings, **fault.settings}, fault.parallelism)
+            world = proxied_world(cleanup.enter_context(first.opened(stage)), name, groups)
+            scene = Scene(world, application, seed, options, first.parallelism)
             cleanup.callback(scene.close)
-            recovery_s = fault.play(scene)
-            cell |= {"recovery_s": recovery_s, "restarts": scene.restarts(), "failed_checkpoints": scene.failed()}
-            cell["proof"] = fault.proof(scene)
+            acts = first.play(scene, faults)
+            proofs = [fault.proof(scene, act) for fault, act in zip(faults, acts, strict=True)]
             scene.world.stop(scene.job, drain=True)
-            cell["verdict"] = judge(world, may_close=fault.may_close, expectation=fault.expectation)
-        except (Exception, AssertionError) as error:  # noqa: BLE001 - the next cell is another story
-            cell["error"] = f"{type(error).__name__}: {error}"
-    return Cell(**cell, seconds=time.monotonic() - began)
+            common["verdict"] = judge(world, may_close=first.may_close, expectation=first.expectation)
+        except (Exception, AssertionError) as error:  # noqa: BLE001 - the next run is another story
+            return [Cell(fault.name, **common, error=f"{type(error).__name__}: {error}") for fault in faults]
+    return [
+        Cell(fault.name, **common, proof=proof, recovery_s=act.recovery_s, restarts=act.restarts)
+        for fault, act, proof in zip(faults, acts, proofs, strict=True)
+    ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from types import MappingProxyType
 
 from flink_app.local.flink_rest import ClusterError, root_cause
+from flink_app.properties import write_properties
 from tests.faults import processes
-from tests.faults.scene import Scene
+from tests.faults.scene import PATIENCE, Scene
 from tests.faults.story import Fault
 
 
@@ -18,24 +20,23 @@ class _Restarting(Fault):
 
     def is_over(self, scene: Scene) -> bool:
         try:
-            return scene.restarts() > scene.restarts_before
+            return scene.restarts() > scene.act.restarts_before
         except ClusterError:
             return False
 
-    def proof(self, scene: Scene) -> str:
-        if not (failures := scene.cluster.exceptions(scene.job)):
-            return ""
-        return f"{scene.told}; Flink: {root_cause(failures[-1])[:90]}"
+    def remember(self, scene: Scene) -> None:
+        scene.act.told += f"; Flink: {root_cause(scene.cluster.exceptions(scene.job)[0])[:90]}"
 
 
 class TaskManagerKilled(_Restarting):
     """SIGKILL of the TaskManager and its Python workers; gate and windows in separate workers."""
 
     name = "TaskManager killed"
+    run = "processes"
     properties = MappingProxyType({"Runtime": {"separate.workers": "true"}})
 
     def inject(self, scene: Scene) -> None:
-        scene.told = f"process group {processes.task_manager(scene.cluster)} killed"
+        scene.act.told = f"process group {processes.task_manager(scene.cluster)} killed"
         scene.cluster.kill_task_manager()
         scene.cluster.add_task_manager()
 
@@ -44,40 +45,62 @@ class WorkerKilled(_Restarting):
     """SIGKILL of a Python worker."""
 
     name = "Python worker killed"
+    run = "processes"
 
     def inject(self, scene: Scene) -> None:
         (pid, *_) = processes.workers(scene.cluster)
         os.kill(pid, signal.SIGKILL)
-        scene.told = f"worker {pid} killed"
+        scene.act.told = f"worker {pid} killed"
 
 
-class WorkerAborts(_Restarting):
+class WorkersCrash(_Restarting):
     """SIGSEGV in every Python worker at once, as a bug in native code would do it."""
 
     name = "Python workers crash"
+    run = "processes"
 
     def inject(self, scene: Scene) -> None:
         pids = processes.workers(scene.cluster)
         for pid in pids:
             os.kill(pid, signal.SIGSEGV)
-        scene.told = f"workers {', '.join(map(str, pids))} got SIGSEGV"
+        scene.act.told = f"workers {', '.join(map(str, pids))} got SIGSEGV"
 
 
 class WorkerOutOfMemory(_Restarting):
-    """A limit on the address space of a Python worker: allocations fail, the operator raises."""
+    """No more address space for the Python workers: they hang without a word, until Flink's timeouts replace them.
+
+    First a checkpoint times out (15 s here, Flink's default is ten minutes), then the cancellation of tasks that wait
+    for the workers (15 s here, the default is three minutes), which ends the TaskManager; another one is started.
+    """
 
     name = "Python worker out of memory"
+    settings = MappingProxyType(
+        {
+            "execution.checkpointing.timeout": "15 s",
+            "task.cancellation.timeout": "15 s",
+            "task.cancellation.interval": "5 s",
+        }
+    )
 
     def inject(self, scene: Scene) -> None:
         pids = processes.workers(scene.cluster)
         limits = [processes.limit_memory(pid, 0) for pid in pids]
-        scene.told = f"{len(pids)} workers limited to {max(limits) >> 20} MiB of address space"
+        scene.act.told = f"{len(pids)} workers limited to {max(limits) >> 20} MiB of address space"
+
+    def is_over(self, scene: Scene) -> bool:
+        cluster = scene.cluster
+        if cluster._task_managers and cluster._task_managers[0].poll() is not None:
+            cluster._task_managers.pop()
+            cluster.add_task_manager()
+            scene.act.told += ", TaskManager ended itself"
+        return super().is_over(scene)
 
 
 class CheckpointTimesOut(_Restarting):
     """SIGSTOP of a Python worker for longer than the checkpoint timeout, then SIGCONT."""
 
     name = "checkpoint times out"
+    run = "processes"
     settings = MappingProxyType({"execution.checkpointing.timeout": "8 s"})
 
     def inject(self, scene: Scene) -> None:
@@ -87,18 +110,18 @@ class CheckpointTimesOut(_Restarting):
         time.sleep(14)
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-        scene.told = f"{len(pids)} workers stopped for 14 s"
+        scene.act.told = f"{len(pids)} workers stopped for 14 s"
 
     def is_over(self, scene: Scene) -> bool:
-        return scene.failed_checkpoints() > scene.failed_before
+        return scene.failed_checkpoints() > scene.act.failed_before
 
-    def proof(self, scene: Scene) -> str:
+    def remember(self, scene: Scene) -> None:
         expired = [
             entry["failure_message"]
             for entry in scene.cluster.checkpoints(scene.job)["history"]
             if entry["status"] == "FAILED" and "expired" in (entry.get("failure_message") or "")
         ]
-        return f"{scene.told}; {len(expired)} × '{expired[0]}'" if expired else ""
+        scene.act.told = f"{scene.act.told}; {len(expired)} × '{expired[0]}'" if expired else ""
 
 
 class TaskManagerFrozen(_Restarting):
@@ -112,12 +135,12 @@ class TaskManagerFrozen(_Restarting):
         os.killpg(group, signal.SIGSTOP)
         try:
             scene.cluster.add_task_manager(wait=False)
-            scene.cluster.wait("Flink to give it up", lambda: scene.cluster.exceptions(scene.job), 90)
-            scene.cluster.wait_running(scene.job, 90)
+            scene.cluster.wait("Flink to give it up", lambda: scene.cluster.exceptions(scene.job), PATIENCE)
+            scene.cluster.wait_running(scene.job, PATIENCE)
             scene.wait_checkpoint(time.time() * 1000)
         finally:
             os.killpg(group, signal.SIGCONT)
-        scene.told = f"process group {group} frozen, given up, woken beside its successor"
+        scene.act.told = f"process group {group} frozen, given up, woken beside its successor"
         time.sleep(5)
         os.killpg(group, signal.SIGKILL)
         frozen.wait()
@@ -127,6 +150,7 @@ class JobManagerKilled(Fault):
     """SIGKILL of the JobManager; a new one resumes from the newest checkpoint on disk, as nothing else is left."""
 
     name = "JobManager killed"
+    run = "submitted again"
     settings = MappingProxyType({"execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION"})
 
     def inject(self, scene: Scene) -> None:
@@ -134,22 +158,39 @@ class JobManagerKilled(Fault):
         assert config["externalization"] == {"enabled": True, "delete_on_cancellation": False}, config
         dead = processes.restart_job_manager(scene.cluster)
         checkpoint = processes.newest_checkpoint(scene.cluster, scene.job)
-        scene.submit(str(checkpoint))
+        scene.submit_again(str(checkpoint))
         restored = scene.cluster.checkpoints(scene.job)["latest"]["restored"]
-        scene.told = f"process {dead} killed, resumed from {checkpoint.name}"
+        scene.act.told = f"process {dead} killed, resumed from {checkpoint.name}"
         assert restored["external_path"].endswith(checkpoint.name)
-        scene.restarts_before, scene.failed_before = 0, 0
 
-    def proof(self, scene: Scene) -> str:
-        return scene.told
+
+class OperatorRaises(Fault):
+    """Restored with another number of buckets, the windows raise again and again; then restored with the right one."""
+
+    name = "operator raises"
+    run = "submitted again"
+
+    def inject(self, scene: Scene) -> None:
+        savepoint = scene.world.stop(scene.job, drain=False)
+        right = scene.world.path.read_text()
+        groups = {group["PropertyGroupId"]: group["PropertyMap"] for group in json.loads(right)}
+        write_properties(scene.world.path, {**groups, "State": {**groups.get("State", {}), "buckets": "8"}})
+        scene.submit(savepoint)
+        raised = scene.cluster.wait("the operator to raise", lambda: scene.cluster.exceptions(scene.job), PATIENCE)
+        scene.cluster.cancel(scene.job, PATIENCE)
+        scene.world.path.write_text(right)
+        scene.submit_again(savepoint)
+        told = f"Flink: {root_cause(raised[-1])[:90]}"
+        scene.act.told = told if "State.buckets" in told else ""
 
 
 PROCESS_FAULTS: list[Fault] = [
     TaskManagerKilled(),
     WorkerKilled(),
-    WorkerAborts(),
-    WorkerOutOfMemory(),
+    WorkersCrash(),
     CheckpointTimesOut(),
-    TaskManagerFrozen(),
+    OperatorRaises(),
     JobManagerKilled(),
+    TaskManagerFrozen(),
+    WorkerOutOfMemory(),
 ]

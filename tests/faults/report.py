@@ -18,10 +18,10 @@ _TEXT = """# Faults
 
 Written by `make faults FAULTS=--write`; every figure is of that run.
 
-Each cell is a run of its own: {payments}, two parallel subtasks, checkpoints every 3 s. Time in the stream runs {speed} times as
-fast as the wall clock, so that windows become final before, while and after the fault hits. Everything is injected from
-outside: signals, process limits, Flink's REST interface, and a proxy between the job and its AWS endpoint. Judged is what
-was stored, after a drained stop:
+Each cell is a run of its own: {payments}, two parallel subtasks,
+checkpoints every 3 s. Time in the stream runs {speed} times as fast as the wall clock: windows become final before,
+while and after the fault hits. Everything is injected from outside: signals, process limits, Flink's REST interface,
+and a proxy between the job and its AWS endpoint. Judged is what was stored, after a drained stop:
 
 {laws}
 

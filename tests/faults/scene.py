@@ -1,19 +1,20 @@
-"""One cell of the grid: a job behind the fault proxy, payments on their way, one fault, and what is left of the laws.
+"""A job behind the fault proxy and payments on their way: what faults happen to.
 
 Time in the stream runs SPEED times as fast as the wall clock: payments that are SPEED times as dense in event time are
-sent squeezed, and the proxy tells the job arrival times that are stretched accordingly. So within a quarter of a minute
-windows open, become final (L is 2 minutes) and are pruned, before, while and after something goes wrong:
+sent squeezed, and the proxy tells the job arrival times that are stretched accordingly. So within seconds windows open,
+become final (L is 2 minutes) and are pruned, before, while and after something goes wrong:
 
-    wall clock      0 s              5 s   fault            15 s
-    arrival time    0:00            1:40                    5:00
-    final rows            none yet    |  2:00 ──────────────►
+    wall clock      0 s           6 s              fault            …
+    arrival time    0:00          2:00             3:20             …
+    final rows            none yet |──────────────────────────────►
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from flink_app.generate import Chunk, Shares, payments
@@ -24,8 +25,34 @@ from tests.faults import answers
 from tests.faults.proxy import FaultProxy, Rule
 
 SPEED = 20
-EVENTS, CUSTOMERS, RATE = 4_500, 40, 300.0  # records a second of wall clock
+CUSTOMERS, RATE = 40, 200.0  # records a second of wall clock
+WARM = 2_000  # records that are read before anything happens: more than 3 minutes of the stream
+SPAN_MS = 6 * 3_600_000  # so far back the stream's time begins: it must not overtake the wall clock
+SLICE = 200
+PATIENCE = 300  # seconds that anything may take on a busy machine; no verdict hangs on it
 TROUBLE = Shares(duplicates=0.04, late=0.08, too_late=0.01, malformed=0.02, future=0.01)
+
+
+@dataclass
+class Act:
+    """One fault in a scene.
+
+    Attributes:
+        rules: of the proxy.
+        injected_ms: when it began, epoch milliseconds.
+        restarts_before, failed_before: restarts and failed checkpoints of the job until then (those of the start).
+        recovery_s: from then until it had recovered; None: there was nothing to recover from.
+        restarts: restarts from then until it had recovered.
+        told: what the fault remembers for its proof.
+    """
+
+    rules: list[Rule] = field(default_factory=list)
+    injected_ms: float = 0.0
+    restarts_before: int = 0
+    failed_before: int = 0
+    recovery_s: float | None = None
+    restarts: int = 0
+    told: str = ""
 
 
 @dataclass
@@ -41,10 +68,7 @@ class Scene:
         job: the id of the job that runs now.
         base_ms: first arrival time, as the job is told.
         real_ms: when that was.
-        rules: those of the fault.
-        injected_ms: when the fault began, epoch milliseconds.
-        restarts_before, failed_before: restarts and failed checkpoints of the job until then (those of the start).
-        told: what the fault remembers for its proof.
+        act: the fault that is on.
     """
 
     world: World
@@ -55,11 +79,8 @@ class Scene:
     job: str = ""
     base_ms: int = 0
     real_ms: int = 0
-    rules: list[Rule] = field(default_factory=list)
-    injected_ms: float = 0.0
-    restarts_before: int = 0
-    failed_before: int = 0
-    told: str = ""
+    act: Act = field(default_factory=Act)
+    _enough: threading.Event = field(default_factory=threading.Event)
     _sender: threading.Thread | None = None
     _errors: list[BaseException] = field(default_factory=list)
 
@@ -83,25 +104,21 @@ class Scene:
             self.application, parallelism=self.parallelism, savepoint=savepoint, flink=self.settings
         )
 
+    def submit_again(self, savepoint: str) -> None:
+        """Go on with another job, which counts its restarts anew."""
+        self.submit(savepoint)
+        self.act.restarts_before = self.act.failed_before = 0
+
     def restarts(self) -> int:
         """How often Flink has restarted the job."""
         (metric,) = self.cluster.rest(f"/jobs/{self.job}/metrics?get=numRestarts")
         return int(metric["value"])
 
-    def begin_fault(self) -> None:
-        """Note when, and what Flink has counted until now."""
-        self.restarts_before, self.failed_before = self.restarts(), self.failed_checkpoints()
-        self.injected_ms = time.time() * 1000
-
-    def failed(self) -> int:
-        """Checkpoints that have failed since the fault began."""
-        return self.failed_checkpoints() - self.failed_before
-
     def failed_checkpoints(self) -> int:
         """How many checkpoints of the job have failed."""
         return int(self.cluster.checkpoints(self.job)["counts"]["failed"])
 
-    def wait_checkpoint(self, since_ms: float, timeout: float = 120) -> float:
+    def wait_checkpoint(self, since_ms: float) -> float:
         """Until a checkpoint has completed that began after `since_ms`; returns when it had, epoch milliseconds.
 
         Its barriers have passed source, gate, windows and every sink: everything read before counts and is handed over.
@@ -118,17 +135,49 @@ class Scene:
             fresh = latest and latest["trigger_timestamp"] >= since_ms
             return float(latest["latest_ack_timestamp"]) if fresh else None
 
-        return float(self.cluster.wait("a checkpoint after the fault", completed, timeout))
+        return float(self.cluster.wait("a checkpoint after the fault", completed, PATIENCE))
+
+    # ---- the fault
+
+    def begin_act(self) -> Act:
+        """Note when, and what Flink has counted until now."""
+        self.act = Act(
+            injected_ms=time.time() * 1000,
+            restarts_before=self.restarts(),
+            failed_before=self.failed_checkpoints(),
+        )
+        return self.act
+
+    def end_act(self) -> None:
+        """It hits no more: wait until the job has recovered."""
+        recovered_ms = self.wait_checkpoint(time.time() * 1000)
+        self.act.recovery_s = (recovered_ms - self.act.injected_ms) / 1000
+        self.act.restarts = self.restarts() - self.act.restarts_before
 
     # ---- the payments
 
-    def start_sending(self, chunks: Iterable[Chunk], start_ms: int | None = None) -> None:
-        """In a thread of its own, from `start_ms` on (the clock's start); `finish_sending` joins it."""
-        begin_ms = self.real_ms if start_ms is None else start_ms
+    def start_clock(self) -> None:
+        """From now on arrival times run SPEED times as fast as the wall clock, SPAN_MS behind it at first."""
+        self.real_ms = int(time.time() * 1000) + 300
+        self.base_ms = self.real_ms - SPAN_MS
+
+        def arrival(at: float, _key: str) -> float:
+            return self.base_ms / 1000 + (at - self.real_ms / 1000) * SPEED
+
+        self.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(arrival)))
+
+    def start_sending(self, chunks: Iterable[Chunk], start_ms: int) -> None:
+        """In a thread of its own, from `start_ms` (wall clock) on, until `stop_sending` or the last chunk."""
+
+        def until_enough() -> Iterator[Chunk]:
+            for chunk in chunks:
+                if self._enough.is_set():
+                    return
+                yield chunk
 
         def send() -> None:
             try:
-                self.world.send(chunks, begin_ms)
+                self.world.send(until_enough(), start_ms)
             except BaseException as error:
                 self._errors.append(error)
                 raise
@@ -136,23 +185,19 @@ class Scene:
         self._sender = threading.Thread(target=send)
         self._sender.start()
 
-    def start_clock(self, span_ms: int) -> None:
-        """From now on arrival times run SPEED times as fast, and end about now after `span_ms`."""
-        self.real_ms = int(time.time() * 1000) + 300
-        self.base_ms = self.real_ms - span_ms
+    def stop_sending(self) -> None:
+        """After the chunk that is on its way."""
+        self._enough.set()
+        self.join_sender()
 
-        def arrival(at: float, _key: str) -> float:
-            return self.base_ms / 1000 + (at - self.real_ms / 1000) * SPEED
-
-        self.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(arrival)))
-
-    def finish_sending(self) -> None:
+    def join_sender(self) -> None:
+        """Wait for the last chunk."""
         assert self._sender is not None
         self._sender.join()
         if self._errors:
             raise self._errors[0]
 
-    def wait_stored(self, timeout: float = 120) -> None:
+    def wait_stored(self) -> None:
         """Until the archive has as many records as were sent."""
         sent = self.world.sent.total()
 
@@ -160,23 +205,27 @@ class Scene:
             self.cluster.raise_if_failed(self.job)
             return self.world.account().records_in >= sent
 
-        self.cluster.wait(f"{sent} records in the archive", all_there, timeout)
+        self.cluster.wait(f"{sent} records in the archive", all_there, PATIENCE)
 
     def close(self) -> None:
-        """Leave no rule, no job."""
+        """Leave no rule, no sender, no job."""
         self.proxy.clear()
+        self._enough.set()
         if self._sender is not None:
             self._sender.join()
-        if self.job and self.cluster.job_state(self.job) not in ENDED:
-            self.cluster.cancel(self.job)
+        with contextlib.suppress(ClusterError):  # what hangs ends with its TaskManager
+            if self.job and self.cluster.job_state(self.job) not in ENDED:
+                self.cluster.cancel(self.job)
 
 
-def squeezed(seed: int, start_ms: int, events: int = EVENTS, customers: int = CUSTOMERS) -> list[Chunk]:
-    """Payments of event time `start_ms` on, to be sent SPEED times as fast."""
-    chunks = payments(
-        seed=seed, events=events, customers=customers, rate=RATE / SPEED, start_ms=start_ms, shares=TROUBLE
-    )
-    return [replace(chunk, send_offsets_ms=chunk.send_offsets_ms // SPEED) for chunk in chunks]
+def squeezed(seed: int, start_ms: int, events: int = 200_000) -> Iterator[Chunk]:
+    """Payments of event time `start_ms` on, to be sent SPEED times as fast, in small chunks."""
+    rate = RATE / SPEED
+    for chunk in payments(seed=seed, events=events, customers=CUSTOMERS, rate=rate, start_ms=start_ms, shares=TROUBLE):
+        offsets = chunk.send_offsets_ms // SPEED
+        for first in range(0, len(chunk.records), SLICE):
+            part = slice(first, first + SLICE)
+            yield Chunk(chunk.records[part], chunk.customers[part], offsets[part], chunk.exits[part])
 
 
 def proxied_world(stage: Stage, name: str, changes: Mapping[str, Mapping[str, str]]) -> World:

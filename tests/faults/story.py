@@ -1,17 +1,17 @@
-"""What every fault has: a name, a story from the submission to the last stored record, and proof that it hit."""
+"""What every fault has: a name, an injection, and proof that it hit; and the story around it."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 
 from flink_app.generate import Chunk
 from tests.e2e_stage import Key, Raw, Row, Stage
 from tests.faults.proxy import Rule
-from tests.faults.scene import EVENTS, RATE, SPEED, Scene, squeezed
+from tests.faults.scene import PATIENCE, WARM, Act, Scene, squeezed
 
 Group = Mapping[str, str]
 
@@ -21,6 +21,7 @@ class Fault:
 
     Attributes:
         name: as the grid shows it; the class's first doc line says more.
+        run: faults of the same run share a job and its payments, one after the other; empty: a run of its own.
         settings: Flink options of the job.
         properties: property groups of the job, beside the usual ones.
         parallelism: of the job.
@@ -28,6 +29,7 @@ class Fault:
     """
 
     name: str
+    run: str = ""
     settings: Group = MappingProxyType({})
     properties: Mapping[str, Group] = MappingProxyType({})
     parallelism: int = 2
@@ -46,39 +48,41 @@ class Fault:
         """The stage it plays on."""
         return contextlib.nullcontext(stage)
 
-    def play(self, scene: Scene) -> float | None:
-        """From the submission until everything is stored; returns the recovery time in seconds."""
-        self.before(scene)
+    def play(self, scene: Scene, faults: Sequence[Fault]) -> list[Act]:
+        """A run: submit, send, one fault after the other, until everything is stored."""
         scene.submit()
-        scene.start_clock(int(EVENTS / RATE * SPEED * 1000))
-        scene.start_sending(self.payments(scene))
-        scene.world.wait_read(scene.job, EVENTS // 3)
+        scene.start_clock()
+        scene.start_sending(self.payments(scene), scene.real_ms)
+        scene.world.wait_read(scene.job, WARM, PATIENCE)
         scene.wait_checkpoint(0)
-        scene.begin_fault()
-        self.inject(scene)
-        scene.cluster.wait(f"'{self.name}' to hit", lambda: self.is_over(scene), 120)
-        recovered_ms = scene.wait_checkpoint(time.time() * 1000)
-        scene.finish_sending()
+        acts = []
+        for fault in faults:
+            acts.append(scene.begin_act())
+            fault.inject(scene)
+            scene.cluster.wait(f"'{fault.name}' to hit", lambda fault=fault: fault.is_over(scene), PATIENCE)
+            scene.end_act()
+            fault.remember(scene)
+        scene.stop_sending()
         scene.wait_stored()
-        return (recovered_ms - scene.injected_ms) / 1000
-
-    def before(self, scene: Scene) -> None:
-        """Before the job is submitted."""
+        return acts
 
     def payments(self, scene: Scene) -> Iterable[Chunk]:
         """What is sent."""
         return squeezed(scene.seed, scene.base_ms)
 
     def inject(self, scene: Scene) -> None:
-        """Now: a third of the payments has been read, and a checkpoint is there."""
+        """Now."""
 
     def is_over(self, scene: Scene) -> bool:
         """Whether it has hit and hits no more; from then on the job can recover."""
         return True
 
-    def proof(self, scene: Scene) -> str:
+    def remember(self, scene: Scene) -> None:
+        """Note what will prove it, just after the job has recovered."""
+
+    def proof(self, scene: Scene, act: Act) -> str:
         """What shows that it hit, asked when all is stored; empty if nothing does."""
-        raise NotImplementedError
+        return act.told
 
     def expectation(self, found: dict[Key, Row], records: list[Raw]) -> Iterable[str]:
         """What the rows must have beside the oracle's columns; takes those columns out of `found`."""
@@ -91,13 +95,14 @@ class ProxyFault(Fault):
     def __init__(
         self,
         name: str,
-        rules: Callable[[Scene], list[Rule]],
+        rules: Callable[[], list[Rule]],
+        about: str,
         *,
+        run: str = "",
         settings: Group | None = None,
         properties: Mapping[str, Group] | None = None,
-        about: str = "",
     ) -> None:
-        self.name, self._rules, self._about = name, rules, about
+        self.name, self.run, self._rules, self._about = name, run, rules, about
         self.settings, self.properties = settings or {}, properties or {}
 
     @property
@@ -105,12 +110,12 @@ class ProxyFault(Fault):
         return self._about
 
     def inject(self, scene: Scene) -> None:
-        scene.rules = [scene.proxy.add(rule) for rule in self._rules(scene)]
+        scene.act.rules = [scene.proxy.add(rule) for rule in self._rules()]
 
     def is_over(self, scene: Scene) -> bool:
-        return all(rule.hits and rule.is_over(time.monotonic()) for rule in scene.rules)
+        return all(rule.hits and rule.is_over(time.monotonic()) for rule in scene.act.rules)
 
-    def proof(self, scene: Scene) -> str:
-        if not all(rule.hits for rule in scene.rules):
+    def proof(self, scene: Scene, act: Act) -> str:
+        if not act.rules or not all(rule.hits for rule in act.rules):
             return ""
-        return ", ".join(f"{rule.hits} × {rule.operation.partition(':')[2]} {rule.what}" for rule in scene.rules)
+        return ", ".join(f"{rule.hits} × {rule.operation.partition(':')[2]} {rule.what}" for rule in act.rules)

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests import oracle
 from tests.e2e_stage import Key, Raw, Row, Stage
 from tests.faults import answers, kinesis_local
 from tests.faults.proxy import Rule
-from tests.faults.scene import CUSTOMERS, SPEED, TROUBLE, Scene, squeezed
+from tests.faults.scene import CUSTOMERS, PATIENCE, SPEED, TROUBLE, Act, Scene, squeezed
 from tests.faults.story import Fault
 
 POISON = 10_000
@@ -28,6 +28,7 @@ class PoisonInBulk(Fault):
     """Ten thousand malformed records in one go: broken JSON, random bytes, wrong types, deep nesting, 100 KB."""
 
     name = "poison in bulk"
+    run = "stream"
 
     def inject(self, scene: Scene) -> None:
         mix = random.Random(scene.seed)
@@ -35,7 +36,7 @@ class PoisonInBulk(Fault):
         for start in range(0, POISON, 200):
             scene.world.resend(poison[start : start + 200])
 
-    def proof(self, scene: Scene) -> str:
+    def proof(self, scene: Scene, act: Act) -> str:
         refused = scene.world.account().malformed
         return f"{refused:,} records refused as malformed" if refused >= POISON else ""
 
@@ -60,11 +61,12 @@ class HotCustomer(Fault):
     """Half of all payments are one customer's: one shard, one bucket, one key of the table."""
 
     name = "hot customer"
+    run = "stream"
 
     def payments(self, scene: Scene) -> Iterable[Chunk]:
-        return [self._heated(chunk) for chunk in squeezed(scene.seed, scene.base_ms)]
+        return map(self._heated, squeezed(scene.seed, scene.base_ms))
 
-    def proof(self, scene: Scene) -> str:
+    def proof(self, scene: Scene, act: Act) -> str:
         records = scene.world.records()
         share = sum(HOT.encode() in record.data for record in records) / len(records)
         return f"{share:.0%} of the records are of {HOT}" if share > 0.45 else ""
@@ -93,10 +95,10 @@ class ArrivalJumps(Fault):
             real = scene.real_ms / 1000 + (at - scene.base_ms / 1000) / SPEED
             return at + self.jump_ms / 1000 if first <= real < last else at
 
-        scene.rules = [scene.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(arrival)))]
+        scene.act.rules = [scene.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(arrival)))]
         time.sleep(last - time.time() + 1)
 
-    def proof(self, scene: Scene) -> str:
+    def proof(self, scene: Scene, act: Act) -> str:
         records = sorted(scene.world.records(), key=lambda record: (record.shard, record.number))
         pairs = [(a.arrival, b.arrival) for a, b in itertools.pairwise(records) if a.shard == b.shard]
         ahead = sum(b - a > self.jump_ms / 2 for a, b in pairs)
@@ -120,7 +122,7 @@ class Backlog(Fault):
     parallelism = 4
     events, slow_shard = 12_000, "shardId-000000000002"
 
-    def play(self, scene: Scene) -> float | None:
+    def play(self, scene: Scene, faults: Sequence[Fault]) -> list[Act]:
         scene.base_ms = int(time.time() * 1000) - HOUR_MS
         rate = self.events * 1000 / HOUR_MS
         chunks = payments(
@@ -130,16 +132,13 @@ class Backlog(Fault):
             self._put(scene, chunk)
         scene.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(lambda _, key: int(key) / 1000)))
         slow = answers.SmallSteps(lambda shard: 100 if shard == self.slow_shard else None)
-        scene.rules = [scene.proxy.add(Rule("kinesis:*", slow, where=lambda r: "Get" in r.operation))]
+        scene.act.rules = [scene.proxy.add(Rule("kinesis:*", slow, where=lambda r: "Get" in r.operation))]
         scene.submit()
-        scene.begin_fault()
-        scene.wait_stored(240)
-        scene.told = f"{self.events:,} records of an hour read within {time.time() - scene.injected_ms / 1000:.0f} s"
-        scene.told += f", {self.slow_shard} in steps of 100 ({slow.steps} of them)"
-        return (scene.wait_checkpoint(time.time() * 1000) - scene.injected_ms) / 1000
-
-    def proof(self, scene: Scene) -> str:
-        return scene.told
+        act = scene.begin_act()
+        scene.wait_stored()
+        scene.end_act()
+        act.told = f"{self.events:,} records of an hour, {self.slow_shard} in {slow.steps} steps of 100"
+        return [act]
 
     @staticmethod
     def _put(scene: Scene, chunk: Chunk) -> None:
@@ -197,7 +196,7 @@ class Resharding(Fault):
         kinesis.update_shard_count(StreamName=stream, TargetShardCount=8, ScalingType="UNIFORM_SCALING")
         self._settle(kinesis, stream)
 
-    def proof(self, scene: Scene) -> str:
+    def proof(self, scene: Scene, act: Act) -> str:
         shards = scene.stage.aws.client("kinesis").list_shards(StreamName=scene.world.name)["Shards"]
         closed = sum("EndingSequenceNumber" in shard["SequenceNumberRange"] for shard in shards)
         read = len({record.shard for record in scene.world.records()})
@@ -222,16 +221,16 @@ class Rescaling(Fault):
     edited = "card_velocity"
     part = 1_500
 
-    def play(self, scene: Scene) -> float | None:
+    def play(self, scene: Scene, faults: Sequence[Fault]) -> list[Act]:
         scene.application = scene.stage.application(scene.world.name)
         scene.submit()
-        scene.start_clock(HOUR_MS)
+        scene.start_clock()
         took = []
         for number, parallelism in enumerate((2, 4, 1, None)):
             start_ms = scene.base_ms + int((time.time() * 1000 - scene.real_ms) * SPEED)
             scene.start_sending(self._part(scene, number, start_ms), int(time.time() * 1000))
-            scene.finish_sending()
-            scene.world.wait_read(scene.job, self.part)
+            scene.join_sender()
+            scene.world.wait_read(scene.job, self.part, PATIENCE)
             if parallelism is not None:
                 stopped = time.time()
                 savepoint = scene.world.stop(scene.job, drain=False)
@@ -241,12 +240,12 @@ class Rescaling(Fault):
                 scene.submit(savepoint)
                 took.append(f"{time.time() - stopped:.0f} s")
         scene.wait_stored()
-        scene.told = f"three savepoints; from stop to running again {', '.join(took)}"
-        return None
+        scene.act.told = f"three savepoints; from stop to running again {', '.join(took)}"
+        return [scene.act]
 
-    def proof(self, scene: Scene) -> str:
+    def proof(self, scene: Scene, act: Act) -> str:
         with_column = sum("amount_min" in row for row in scene.world.final_rows().values())
-        return f"{scene.told}; {with_column} rows have the new column" if with_column else ""
+        return f"{act.told}; {with_column} rows have the new column" if with_column else ""
 
     def expectation(self, found: dict[Key, Row], records: list[Raw]) -> Iterable[str]:
         events, _ = oracle.accepted_events([(record.data, record.arrival) for record in records])
@@ -271,8 +270,8 @@ class Rescaling(Fault):
 
 
 STREAM_FAULTS: list[Fault] = [
+    HotCustomer(),  # first: its payments are those of the run
     PoisonInBulk(),
-    HotCustomer(),
     ArrivalJumps(),
     ArrivalJumpsFar(),
     Backlog(),
