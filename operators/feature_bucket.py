@@ -103,6 +103,7 @@ class FeatureBucket:
         self._slice_ms = min((group.slice_ms for group in self._groups), default=1_000)
         self._pending: list[tuple[int, pa.RecordBatch]] = []  # (batch number, events)
         self._pending_rows = 0
+        self._pending_oldest_ms = 0  # event time, only where something is pending
         self._last_batch = self.progress.counted_batch
         self._doubtful_until = 0
         self._written = {LIVE: 0, FINAL: 0}  # rows since the last account; what a crash loses of it is only a figure
@@ -175,8 +176,7 @@ class FeatureBucket:
         """The watermark at which something is final or may be pruned; None: nothing is left to wait for."""
         due = [end - 1 for end in self._next_ends(live=False)]
         if self._pending:
-            oldest = min(int(epoch_ms(self._column(batch, EVENT_TIME)).min()) for _, batch in self._pending)
-            due.append((oldest // self._slice_ms + 1) * self._slice_ms - 1)
+            due.append((self._pending_oldest_ms // self._slice_ms + 1) * self._slice_ms - 1)
         if self._log.oldest_ms is not None:
             due.append(self._log.oldest_ms + self._settings.kept_ms + self._settings.grace_ms)
         return min(due, default=None)
@@ -189,6 +189,8 @@ class FeatureBucket:
     # ---- counting
 
     def _wait(self, number: int, events: pa.RecordBatch) -> None:
+        oldest = int(epoch_ms(self._column(events, EVENT_TIME)).min())
+        self._pending_oldest_ms = min(oldest, self._pending_oldest_ms) if self._pending else oldest
         self._pending.append((number, events))
         self._pending_rows += events.num_rows
 

@@ -76,9 +76,12 @@ class WindowRows:
         columns = tuple((name, column.filter(kept)) for name, column in self.columns)
         return WindowRows(self.windows, self.window[mask], self.customer_id.filter(kept), columns, self.revision[mask])
 
-    def per_window(self, values: Sequence[object], arrow_type: pa.DataType) -> pa.Array:
-        """A column that is the same for all rows of a window: one value per window in, one per row out."""
-        return pa.array(values, arrow_type).take(pa.array(self.window))
+    def per_window(self, *columns: tuple[Sequence[object], pa.DataType]) -> list[pa.Array]:
+        """Columns that are the same for all rows of a window: a value per window in, a value per row out."""
+        arrays = [pa.array(values, arrow_type) for values, arrow_type in columns]
+        batch = pa.RecordBatch.from_arrays(arrays, [str(at) for at in range(len(arrays))])
+        rows: list[pa.Array] = batch.take(pa.array(self.window)).columns
+        return rows
 
 
 def live_schema(specs: Sequence[WindowSpec]) -> pa.Schema:
@@ -146,16 +149,15 @@ def live_batch(rows: WindowRows, schema: pa.Schema, emitted_at_ms: int, ttl_seco
     """The rows as items of the features table; columns of other window files are NULL."""
     n, windows, string = len(rows), rows.windows, pa.string()
     ends = [instant(w.end) for w in windows]
-    head = [
-        rows.customer_id,
-        rows.per_window([f"{w.granularity.feature_set}#{end}" for w, end in zip(windows, ends, strict=True)], string),
-        rows.per_window([w.granularity.feature_set for w in windows], string),
-        rows.per_window([instant(w.start) for w in windows], string),
-        rows.per_window(ends, string),
-        pa.array(rows.revision),
-        pa.repeat(pa.scalar(emitted_at_ms, pa.int64()), n),
-        rows.per_window([w.end // 1000 + ttl_seconds for w in windows], pa.int64()),
-    ]
+    feature_window, feature_set, start, end, expires_at = rows.per_window(
+        ([f"{w.granularity.feature_set}#{end}" for w, end in zip(windows, ends, strict=True)], string),
+        ([w.granularity.feature_set for w in windows], string),
+        ([instant(w.start) for w in windows], string),
+        (ends, string),
+        ([w.end // 1000 + ttl_seconds for w in windows], pa.int64()),
+    )
+    revision, emitted_at = pa.array(rows.revision), pa.repeat(pa.scalar(emitted_at_ms, pa.int64()), n)
+    head = [rows.customer_id, feature_window, feature_set, start, end, revision, emitted_at, expires_at]
     own = dict(rows.columns)
     rest = [own[f.name] if f.name in own else pa.nulls(n, f.type) for f in list(schema)[len(head) :]]
     return pa.RecordBatch.from_arrays([*head, *rest], schema=schema)
@@ -165,14 +167,13 @@ def final_batch(rows: WindowRows, schema: pa.Schema) -> pa.RecordBatch:
     """The rows as history stores them."""
     windows, string = rows.windows, pa.string()
     ends = [instant(w.end) for w in windows]
-    columns = [
-        rows.customer_id,
-        rows.per_window([w.start for w in windows], pa.timestamp("ms")),
-        rows.per_window([w.end for w in windows], pa.timestamp("ms")),
-        *(column for _, column in rows.columns),
-        pa.array(rows.revision),
-        rows.per_window([w.granularity.feature_set for w in windows], string),
-        rows.per_window([end[:10] for end in ends], string),
-        rows.per_window([end[11:13] for end in ends], string),
-    ]
+    start, end, feature_set, day, hour = rows.per_window(
+        ([w.start for w in windows], pa.timestamp("ms")),
+        ([w.end for w in windows], pa.timestamp("ms")),
+        ([w.granularity.feature_set for w in windows], string),
+        ([end[:10] for end in ends], string),
+        ([end[11:13] for end in ends], string),
+    )
+    own = [column for _, column in rows.columns]
+    columns = [rows.customer_id, start, end, *own, pa.array(rows.revision), feature_set, day, hour]
     return pa.RecordBatch.from_arrays(columns, schema=schema)

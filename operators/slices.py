@@ -62,6 +62,7 @@ class Slices:
         self._fold_levels = sorted(rollups)
         self._slices: dict[int, _Span] = {}  # by start, epoch milliseconds
         self._folds: dict[tuple[int, int], dict[int, _Span]] = {level: {} for level in self._fold_levels}
+        self._bounds: tuple[int, int] | None = None  # of the slices, if it is known
 
     def add(self, batch: pa.RecordBatch, event_times: Codes, customers: Codes) -> Touched:
         """Count a batch of accepted events.
@@ -74,6 +75,7 @@ class Slices:
         Returns:
             (slice start, partial of the batch) for each slice touched.
         """
+        self._bounds = None
         numbers = (event_times - self.offset_ms) // self.slice_ms
         events = EventColumns(batch, self._compiled)
         touched = []
@@ -121,6 +123,7 @@ class Slices:
 
     def forget(self, before_ms: int, folds_before_ms: int) -> None:
         """Drop the slices that end at or before `before_ms` (read as folds from now on), and older folds."""
+        self._bounds = None
         self._slices = {start: span for start, span in self._slices.items() if start + self.slice_ms > before_ms}
         for (size, _), folds in self._folds.items():
             for start in [s for s in folds if s + size <= folds_before_ms]:
