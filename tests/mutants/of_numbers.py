@@ -189,8 +189,8 @@ MUTANTS = (
     Mutant(
         name="history-by-window-start",
         file="operators/feature_rows.py",
-        old="rows.per_window([end[11:13] for end in ends], string),",
-        new="rows.per_window([instant(w.start)[11:13] for w in windows], string),",
+        old="([end[11:13] for end in ends], string),",
+        new="([instant(w.start)[11:13] for w in windows], string),",
         law="the history's partitions are by window end",
         killers=_ROWS,
     ),
