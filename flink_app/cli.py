@@ -161,6 +161,30 @@ def check(
 
 
 @app.command()
+def plan(
+    rate: Annotated[float, typer.Option(min=0.001, help="Payments a second.")] = 1_000.0,
+    customers: Annotated[float, typer.Option(min=1, help="Customers who pay within the longest window.")] = 100_000.0,
+    event_bytes: Annotated[float, typer.Option(min=1, help="Bytes of a record.")] = 270.0,
+    late: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of payments late, inside the lateness bound.")
+    ] = 0.05,
+    late_by: Annotated[float, typer.Option(min=0, help="Seconds, how late those are on average.")] = 40.0,
+    largest: Annotated[float, typer.Option(min=0, max=1, help="Share of payments of the busiest customer.")] = 0.001,
+    buckets: Annotated[int, typer.Option(min=1, help="State.buckets of the application.")] = 16,
+) -> None:
+    """What a rate of payments needs of AWS, at 1, 10 and 100 times, what it costs, and which limit comes first."""
+    from flink_app.local.places import ROOT  # noqa: PLC0415
+    from flink_app.plan import Workload, plan_tables, shapes  # noqa: PLC0415
+    from flink_app.planner import plan_sql, planning_environment  # noqa: PLC0415
+
+    windows = plan_sql(ROOT / "sql", Path("sql"), planning_environment(short_lived=True))
+    workload = Workload(rate, customers, event_bytes, late, late_by, largest, buckets)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(
+        plan_tables(workload, shapes(windows.specs), [window.name for window in windows.natives])
+    )
+
+
+@app.command()
 def package(
     to: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the zip.")] = Path("build/fraud-windows.zip"),
 ) -> None:
