@@ -47,8 +47,7 @@ class _Counting:
         """(bucket, blob) for every blob that leaves."""
         admission: Admission = self._gate.admit(data, arrival_ms, shard, seq)
         for name, count in admission.counts.items():
-            if count:
-                self._counters[name].inc(count)
+            self._counters[name].inc(count)  # by zero too: Flink knows a counter of ours only from its first inc on
         if admission.rejects is None:
             return admission.batches
         return [*admission.batches, (REJECTED_BUCKET, ipc_stream(admission.rejects))]

@@ -136,3 +136,24 @@ def test_one_failure_is_life_and_three_call(alarms, name, metric):
     assert states_of(alarm, {metric: again_and_again})[-1] == OK  # a total that stands still is no new failure
     assert set(states_of(alarm, {metric: during(7, 0, PERIODS)})) == {OK}  # a new start counts from zero
     assert set(states_of(alarm, {metric: np.full(PERIODS, GAP)})) == {OK}
+
+
+def test_a_counter_is_there_before_its_first_event_or_a_ratio_would_have_no_value_until_then():
+    from operators import gate_shell
+    from operators.gate import EXITS, Admission
+
+    told = {}
+
+    class Metrics:
+        def add_group(self, _):
+            return self
+
+        def counter(self, name):
+            return type("Counter", (), {"inc": lambda _, count: told.update({name: told.get(name, 0) + count})})()
+
+    class Gate:
+        def admit(self, *_):
+            return Admission([], None, {**dict.fromkeys(EXITS, 0), "accepted": 3})
+
+    gate_shell._Counting(Gate(), Metrics()).rows(*[None] * 4)
+    assert told == {"gate_accepted": 3, "gate_malformed": 0, "gate_future": 0, "gate_too_late": 0}
