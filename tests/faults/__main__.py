@@ -19,7 +19,7 @@ from rich.console import Console
 from flink_app.local.places import ROOT
 from tests.e2e_stage import open_stage
 from tests.faults import report
-from tests.faults.grid import FAULTS, run_grid
+from tests.faults.grid import FAULTS, Cell, run_grid, runs
 
 
 def main() -> int:
@@ -37,13 +37,13 @@ def main() -> int:
             console.print(f"[bold]{fault.name:<28}[/]{fault.about}", highlight=False, soft_wrap=True)
         return 0 if given.list else 2
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    cells = []
-    console.print(f"{len(chosen)} faults × {len(seeds)} seeds; a cell takes one to three minutes on two cores")
+    cells: list[Cell] = []
+    console.print(f"{len(chosen)} faults × {len(seeds)} seeds, {len(runs(chosen))} runs a seed of one to five minutes")
     with tempfile.TemporaryDirectory(prefix="fraud-windows-faults-") as folder, open_stage(Path(folder)) as stage:
         report.header(console)
-        for cell in run_grid(stage, chosen, seeds):
-            report.line(console, cell)
-            cells.append(cell)
+        for run in run_grid(stage, chosen, seeds):
+            report.lines(console, run)
+            cells += run
     report.summary(console, cells)
     if given.write:
         report.write(ROOT / "docs" / "faults.md", cells)

@@ -12,26 +12,29 @@ from rich.markup import escape
 
 from tests.faults.grid import FAULTS, Cell
 from tests.faults.laws import LAWS
-from tests.faults.scene import CUSTOMERS, EVENTS, RATE, SPEED, TROUBLE
+from tests.faults.scene import CUSTOMERS, RATE, SPEED, TROUBLE
 
 _TEXT = """# Faults
 
 Written by `make faults FAULTS=--write`; every figure is of that run.
 
-Each cell is a run of its own: {payments}, two parallel subtasks,
-checkpoints every 3 s. Time in the stream runs {speed} times as fast as the wall clock: windows become final before,
-while and after the fault hits. Everything is injected from outside: signals, process limits, Flink's REST interface,
-and a proxy between the job and its AWS endpoint. Judged is what was stored, after a drained stop:
+A run is {payments},
+as long as it takes, two parallel subtasks, checkpoints every 3 s. Time in the stream runs {speed} times as fast as the
+wall clock: windows become final before, while and after the fault hits. Everything is injected from outside: signals,
+process limits, Flink's REST interface, and a proxy between the job and its AWS endpoint. Judged is what was stored,
+after a drained stop:
 
 {laws}
 
-Law 7 (the same rows as Flink SQL in batch mode) and law 8 (state ends) have tests of their own.
+Faults of one run (its name is in the table) hit the same job, one after the other, and share its verdict; a run that
+breaks a law is played again fault by fault. Law 7 (the same rows as Flink SQL in batch mode) and law 8 (state ends)
+have tests of their own.
 
 Recovery is the time from the injection, the fault's own length included, to the end of the first checkpoint that began
 after its last hit: barriers have passed source, gate, windows and all sinks. Machine: {machine}, shared with
 other work; most of a restart is Python workers that start.
 
-| fault | injected | seed, state | laws | proof that it hit | restarts | recovery |
+| fault | injected | seed, state, run | laws | proof that it hit | restarts | recovery |
 |---|---|---|---|---|---|---|
 """
 _WIDE, _LAW = 28, 13
@@ -40,27 +43,30 @@ _WIDE, _LAW = 28, 13
 def header(console: Console) -> None:
     """What the columns are."""
     laws = "".join(f"{law:<{_LAW}}" for law in LAWS)
-    console.print(f"[bold]{'fault':<{_WIDE}}seed  {laws}{'restarts':>8}{'recovery':>10}{'cell':>7}[/]")
+    console.print(f"[bold]{'fault':<{_WIDE}}seed  {laws}{'restarts':>8}{'recovery':>10}[/]")
 
 
-def line(console: Console, cell: Cell) -> None:
-    """One cell: the laws, then the proof that the fault hit."""
-    name = f"{cell.fault:<{_WIDE}}{cell.seed:>4}  "
-    if cell.skipped:
-        console.print(f"{name}[yellow]skipped: {escape(cell.skipped)}[/]")
-        return
-    marks = "".join(_mark(cell, law) for law in LAWS)
-    console.print(f"{name}{marks}{cell.restarts:>8}{_seconds(cell.recovery_s):>10}{cell.seconds:>5.0f} s")
-    console.print(f"  [dim]{cell.backend}: {escape(cell.proof)}[/]" if cell.proof else "  [bold red]did not hit[/]")
-    if cell.verdict:
-        left = ", ".join(f"{name} {count:,}" for name, count in cell.verdict.exits.items() if count)
-        again = f", {cell.verdict.revised:,} issued again" if cell.verdict.revised else ""
-        console.print(f"  [dim]{left}; {cell.verdict.final_rows:,} final rows{again}[/]")
-        for law, problems in cell.verdict.broken.items():
+def lines(console: Console, cells: Sequence[Cell]) -> None:
+    """The cells of a run: laws and proof of each, then the run's figures and what broke."""
+    for cell in cells:
+        name = f"{cell.fault:<{_WIDE}}{cell.seed:>4}  "
+        if cell.skipped:
+            console.print(f"{name}[yellow]skipped: {escape(cell.skipped)}[/]")
+            continue
+        marks = "".join(_mark(cell, law) for law in LAWS)
+        console.print(f"{name}{marks}{cell.restarts:>8}{_seconds(cell.recovery_s):>10}")
+        console.print(f"  [dim]{escape(cell.proof)}[/]" if cell.proof else "  [bold red]did not hit[/]")
+    last = cells[-1]
+    if last.error:
+        console.print(f"  [bold red]{escape(last.error)}[/]")
+    if last.verdict:
+        left = ", ".join(f"{name} {count:,}" for name, count in last.verdict.exits.items() if count)
+        again = f", {last.verdict.revised:,} issued again" if last.verdict.revised else ""
+        run = f"run '{last.run}'" if last.run else "its run"
+        console.print(f"  [dim]{run} on {last.backend}: {left}; {last.verdict.final_rows:,} final rows{again}[/]")
+        for law, problems in last.verdict.broken.items():
             for problem in problems:
                 console.print(f"  [red]{law}: {escape(problem)}[/]")
-    if cell.error:
-        console.print(f"  [bold red]{escape(cell.error)}[/]")
 
 
 def _mark(cell: Cell, law: str) -> str:
@@ -89,14 +95,14 @@ def write(path: Path, cells: Iterable[Cell]) -> None:
     """docs/faults.md: the measured table, and what its words mean."""
     cells = list(cells)
     about = {fault.name: fault.about for fault in FAULTS}
-    rows = [
-        f"| {cell.fault} | {about[cell.fault]} | {cell.seed}, {cell.backend} | {_outcome(cell)} | {_clean(cell.proof)} "
-        f"| {cell.restarts} | {_seconds(cell.recovery_s)} |"
-        for cell in cells
-    ]
+    rows = []
+    for cell in cells:
+        how = ", ".join(part for part in (str(cell.seed), cell.backend, cell.run) if part)
+        columns = [cell.fault, about[cell.fault], how, _outcome(cell), _clean(cell.proof), str(cell.restarts)]
+        rows.append(f"| {' | '.join([*columns, _seconds(cell.recovery_s)])} |")
     text = _TEXT.format(
         laws="\n".join(f"- **{law}**: {meaning}" for law, meaning in LAWS.items()),
-        payments=f"{EVENTS:,} payments of {CUSTOMERS} customers at {RATE:g} a second ({_shares()})",
+        payments=f"{RATE:g} payments a second of {CUSTOMERS} customers ({_shares()})",
         speed=SPEED,
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
     )

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import itertools
 import random
+import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +24,7 @@ from tests.faults.story import Fault
 POISON = 10_000
 HOT = "c000000"
 HOUR_MS = 3_600_000
+SHARD = re.compile(r"shardId-\d+")
 
 
 class PoisonInBulk(Fault):
@@ -137,8 +140,20 @@ class Backlog(Fault):
         act = scene.begin_act()
         scene.wait_stored()
         scene.end_act()
-        act.told = f"{self.events:,} records of an hour, {self.slow_shard} in {slow.steps} steps of 100"
+        readers = "+".join(str(shards) for shards in self._shards_by_reader(scene))
+        act.told = (
+            f"{self.events:,} records of an hour; readers with {readers} shards, one in {slow.steps} steps of 100"
+        )
         return [act]
+
+    @staticmethod
+    def _shards_by_reader(scene: Scene) -> list[int]:
+        """Shards of each subtask of the source, as its metrics name them."""
+        (vertex,) = (key for key, name in scene.cluster.vertices(scene.job).items() if "Source: kinesis" in name)
+        found = scene.cluster.rest(f"/jobs/{scene.job}/vertices/{vertex}/metrics")
+        shards = {(entry["id"].partition(".")[0], match[0]) for entry in found if (match := SHARD.search(entry["id"]))}
+        counts = Counter(subtask for subtask, _ in shards)
+        return [counts[str(subtask)] for subtask in range(scene.parallelism)]
 
     @staticmethod
     def _put(scene: Scene, chunk: Chunk) -> None:
