@@ -14,7 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-_SERVICES = {"Kinesis_20131202": "kinesis", "DynamoDB_20120810": "dynamodb", "secretsmanager": "secretsmanager"}
+_SERVICES = {
+    "Kinesis_20131202": "kinesis",
+    "DynamoDB_20120810": "dynamodb",
+    "GraniteServiceVersion20100801": "cloudwatch",
+    "secretsmanager": "secretsmanager",
+}
 _OWN_HEADERS = {"transfer-encoding", "connection", "content-length", "server", "date"}  # the proxy sends these itself
 
 

@@ -11,6 +11,16 @@ from typing import Any
 from cfnlint.decode import cfn_yaml
 
 STACK = Path(__file__).resolve().parents[1] / "deploy" / "stack.yaml"
+SERVICE_METRICS = {  # "Metrics and dimensions in Managed Service for Apache Flink", application level, FLINK-1_20
+    "containerCPUUtilization",
+    "containerMemoryUtilization",
+    "downtime",
+    "fullRestarts",
+    "heapMemoryUtilization",
+    "lastCheckpointDuration",
+    "lastCheckpointSize",
+    "numberOfFailedCheckpoints",
+}
 _PSEUDO = {"AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012", "AWS::Partition": "aws"}
 
 

@@ -10,22 +10,32 @@ import time
 import zipfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from flink_app import package
 from flink_app.delivery import to_kinesis
 from flink_app.features_table import stored_items
 from flink_app.generate import payments
+from flink_app.lake import download
 from flink_app.local.aws import BUCKET, STREAM, TABLE, embedded_aws, job_properties
 from flink_app.local.cluster import FlinkCluster
 from flink_app.local.cluster_config import ClusterSettings
 from flink_app.local.places import JAR, LOCAL, ROOT
 from flink_app.package import PYTHON_FOLDER, REQUIREMENTS, RUN_OPTIONS, PackageError, build_package
-from flink_app.properties import write_properties
+from flink_app.properties import Aws, write_properties
 from tests.api_recorder import ApiRecorder
 from tests.service_python import closure, make_service_python
+from tests.stack_template import SERVICE_METRICS, Template
 
 RECORDED_CALLS = Path(__file__).parent / "recorded_api_calls.txt"
+DUCKDB_TYPES = {
+    "binary": {"BLOB"},
+    "string": {"VARCHAR"},
+    "int": {"INTEGER"},
+    "bigint": {"BIGINT"},
+    "timestamp": {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"},
+}
 SEED, EVENTS = 5, 600
 
 
@@ -86,7 +96,7 @@ def test_the_wheels_are_what_the_job_needs_and_the_service_has_not():
 
 
 @pytest.mark.e2e
-def test_the_job_runs_from_the_zip_alone_as_the_service_starts_it(zipped, tmp_path):
+def test_the_job_runs_from_the_zip_alone_as_the_service_starts_it(zipped, tmp_path, monkeypatch):
     """The service unpacks the zip, links the entry script elsewhere, and has a Python without this project."""
     print(f"seed {SEED}")
     code, home = tmp_path / "code", tmp_path / "home"
@@ -114,16 +124,21 @@ def test_the_job_runs_from_the_zip_alone_as_the_service_starts_it(zipped, tmp_pa
                 py_files=[code / RUN_OPTIONS["pyFiles"]],
                 properties=service_properties(tmp_path, aws, recorder.url),
             )
-            cluster.wait_running(job)
+            cluster.wait_running(job, timeout=120)
             start_ms = int(time.time() * 1000) - 40_000  # the first windows have ended when they are sent
             chunks = payments(seed=SEED, events=EVENTS, customers=20, rate=1_000, start_ms=start_ms)
             to_kinesis(chunks, aws.client("kinesis"), STREAM, start_ms=start_ms)
-            cluster.wait("rows", lambda: len(stored_items(aws.client("dynamodb"), TABLE)) >= 20, 30)
+            cluster.wait("rows", lambda: len(stored_items(aws.client("dynamodb"), TABLE)) >= 20, 90)
             assert_written_below(tmp_path, cluster.worker_pids())
+            assert_the_canary_comes_back(Template().canary_code(), aws, monkeypatch)
+            own = {name for space, name in Template().metrics() if space == "AWS/KinesisAnalytics"} - SERVICE_METRICS
+            cluster.wait("the metrics of alarms and dashboard", lambda: registered_metrics(cluster, job) == own, 60)
             cluster.stop_with_savepoint(job, drain=True)
-        keys = [item["Key"] for item in aws.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
-    assert {key.partition("/")[0] for key in keys} >= {"raw", "quarantine", "features", "account"}
-    shutil.rmtree(f"{LOCAL / 'pycache'}{code}")  # kept between runs for Flink's own modules
+        for folder in ("raw", "quarantine", "features", "account"):
+            download(f"s3://{BUCKET}/{folder}", tmp_path / "lake" / folder, Aws(endpoint=aws.endpoint))
+    for table in Template().of_type("AWS::Glue::Table").values():
+        assert_readable(table["TableInput"], tmp_path / "lake")
+    shutil.rmtree(f"{LOCAL / 'pycache'}{code}", ignore_errors=True)  # kept between runs for Flink's own modules
     assert sorted(code.rglob("*")) == unpacked
     assert list(home.iterdir()) == []
     assert sorted(recorder.actions) == RECORDED_CALLS.read_text().split(), "tests/test_stack.py judges the policy by it"
@@ -161,3 +176,43 @@ def assert_written_below(folder, pids):
                 assert target.is_relative_to(folder), f"process {pid} writes {target}"
                 seen += 1
     assert seen, "the logs at least"
+
+
+def registered_metrics(cluster, job):
+    """What the service would forward to CloudWatch."""
+    return {name.rpartition(".")[2] for name in cluster.metrics(job, r"\.kinesisanalytics\.\w+$")}
+
+
+def assert_the_canary_comes_back(code, aws, monkeypatch):
+    """The stack's own canary, run once beside the job."""
+    with ApiRecorder(aws.endpoint) as recorder:
+        environment = {"AWS_ENDPOINT_URL": recorder.url, "AWS_DEFAULT_REGION": "us-east-1", "PATIENCE_SECONDS": "40"}
+        environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        environment |= {"APPLICATION": "fraud-windows", "STREAM": STREAM, "TABLE": TABLE}
+        with monkeypatch.context() as patched:
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            namespace = {}
+            exec(code, namespace)
+            namespace["handler"]({}, None)
+    rows = [row for (customer, _), row in stored_items(aws.client("dynamodb"), TABLE).items() if customer == "canary"]
+    assert {row["tx_count"] for row in rows} == {1}
+    metrics = aws.client("cloudwatch").list_metrics(Namespace="FraudWindows")["Metrics"]
+    assert [metric["MetricName"] for metric in metrics] == ["canary_ms"]
+    assert recorder.actions == {"kinesis:PutRecord", "dynamodb:GetItem", "cloudwatch:PutMetricData"}
+
+
+def assert_readable(table, lake):
+    """A second engine finds a Glue table's columns and partitions in the files, with its types."""
+    keys = [key["Name"] for key in table["PartitionKeys"]]
+    columns = {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
+    folder = table["StorageDescriptor"]["Location"].removeprefix("s3://Lake/")
+    own = table["Parameters"].get(f"projection.{keys[0]}.values", "*").split(",")  # `features/` has several tables
+    files = [str(file) for first in own for file in (lake / folder).glob(f"{keys[0]}={first}/**/part-*")]
+    found = duckdb.sql(f"SELECT * FROM read_parquet({files}, hive_partitioning = true, hive_types_autocast = false)")
+    assert found.columns[: len(columns)] == [*columns]
+    assert sorted(found.columns[len(columns) :]) == sorted(keys)
+    for name, kind in zip(found.columns, found.types, strict=True):
+        hive = columns.get(name, "string")
+        assert str(kind) in DUCKDB_TYPES.get(hive, {hive.upper()}), f"{table['Name']}.{name}"
+    assert found.limit(1).fetchall()

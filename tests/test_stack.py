@@ -15,7 +15,7 @@ from flink_app.package import RUN_OPTIONS
 from flink_app.properties import parse_properties
 from operators.gate import EXITS
 from operators.operator_stats import READINGS, TOTALS
-from tests.stack_template import STACK, Template
+from tests.stack_template import SERVICE_METRICS, STACK, Template
 
 RECORDED_CALLS = Path(__file__).parent / "recorded_api_calls.txt"
 RUNBOOK = ROOT / "deploy" / "RUNBOOK.md"
@@ -29,16 +29,6 @@ NOT_RECORDED = {  # allowed, though no call of the recorded run: the reason
     "logs:DescribeLogGroups": "the service looks for the log with the application's role",
     "logs:DescribeLogStreams": "the service looks for the log with the application's role",
     "logs:PutLogEvents": "the service writes the log with the application's role",
-}
-SERVICE_METRICS = {  # "Metrics and dimensions in Managed Service for Apache Flink", application level, FLINK-1_20
-    "containerCPUUtilization",
-    "containerMemoryUtilization",
-    "downtime",
-    "fullRestarts",
-    "heapMemoryUtilization",
-    "lastCheckpointDuration",
-    "lastCheckpointSize",
-    "numberOfFailedCheckpoints",
 }
 AWS_METRICS = {
     ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds"),
@@ -86,6 +76,14 @@ def test_the_role_allows_every_call_that_was_recorded_and_nothing_without_a_reas
     assert recorded
     assert template.allowed("Role") == recorded | NOT_RECORDED.keys()
     assert not recorded & NOT_RECORDED.keys()  # a reason that is not needed any more
+
+
+def test_the_canary_may_do_what_it_does(template):
+    services = re.findall(r'boto3\.client\("(\w+)"\)(?:\.(\w+))?', template.canary_code())
+    assert services == [("kinesis", "put_record"), ("dynamodb", ""), ("cloudwatch", "put_metric_data")]
+    calls = {"kinesis:PutRecord", "dynamodb:GetItem", "cloudwatch:PutMetricData"}  # tests/test_package.py records them
+    encrypted_and_logged = {"kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents"}
+    assert template.allowed("CanaryRole") == calls | encrypted_and_logged
 
 
 def test_no_permission_is_for_everything(template):
