@@ -18,6 +18,8 @@ INTERFACE = {  # DESIGN: commands and options that stay
     "run": {"--properties", "--until-idle", "--parallelism", "--savepoint"},
     "check": {"--properties", "--parallelism"},
     "show": {"--feature-set", "--properties"},
+    "package": {"--to"},
+    "plan": {"--rate", "--customers", "--event-bytes", "--late", "--late-by", "--largest", "--buckets"},
 }
 
 
