@@ -38,7 +38,7 @@ test: setup ## all tests (under 15 minutes)
 	@$(BIN)/pytest
 
 test-unit: $(VENV) ## tests of pure logic, no Flink, no AWS (under 30 seconds)
-	@$(BIN)/pytest -m "not flink and not e2e"
+	@$(BIN)/pytest --numprocesses=auto -m "not flink and not e2e and not slow"
 
 laws: $(VENV) ## the laws as properties and the referee, a hundred times as many examples as in the tests (an hour)
 	@HYPOTHESIS_PROFILE=thorough REFEREE=400 $(BIN)/pytest tests/test_laws.py tests/test_referee.py

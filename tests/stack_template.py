@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cfnlint.decode import cfn_yaml
+import yaml
 
 STACK = Path(__file__).resolve().parents[1] / "deploy" / "stack.yaml"
 SERVICE_METRICS = {  # "Metrics and dimensions in Managed Service for Apache Flink", application level, FLINK-1_20
@@ -24,6 +24,22 @@ SERVICE_METRICS = {  # "Metrics and dimensions in Managed Service for Apache Fli
 _PSEUDO = {"AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012", "AWS::Partition": "aws"}
 
 
+class ShortForms(yaml.SafeLoader):
+    """YAML with CloudFormation's tags: `!GetAtt Stream.Arn` is `{"Fn::GetAtt": ["Stream", "Arn"]}`."""
+
+    def long_form(self, tag: str, node: yaml.Node) -> dict[str, Any]:
+        if isinstance(node, yaml.ScalarNode):
+            value: Any = self.construct_scalar(node)
+        else:
+            value = getattr(self, f"construct_{node.id}")(node, deep=True)
+        if tag == "GetAtt":
+            value = value.split(".", 1)
+        return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+ShortForms.add_multi_constructor("!", ShortForms.long_form)
+
+
 class Template:
     """See the module.
 
@@ -32,7 +48,7 @@ class Template:
     """
 
     def __init__(self, path: Path = STACK) -> None:
-        raw = cfn_yaml.load(str(path))
+        raw = yaml.load(path.read_text(encoding="utf-8"), ShortForms)
         self._names = _PSEUDO | {name: str(parameter["Default"]) for name, parameter in raw["Parameters"].items()}
         self.resources: dict[str, Any] = {name: self._filled(body) for name, body in raw["Resources"].items()}
 

@@ -60,6 +60,7 @@ def workshop(tmp_path: Path) -> Workshop:
     return Workshop(root, copy, limit_seconds=60)
 
 
+@pytest.mark.slow
 def test_a_killed_mutant_names_the_test_and_leaves_no_trace(workshop: Workshop):
     one = mutant(file="operators/one.py", killers=("tests/test_one.py",))
     for _ in range(2):
@@ -69,16 +70,19 @@ def test_a_killed_mutant_names_the_test_and_leaves_no_trace(workshop: Workshop):
     assert not workshop.run(one.killers).failed
 
 
+@pytest.mark.slow
 def test_a_mutant_that_no_test_notices_survives(workshop: Workshop):
     verdict = workshop.try_out(mutant(file="operators/one.py", new="a = 1.0", killers=("tests/test_one.py",)))
     assert (verdict.failed, verdict.is_error) == (False, False), verdict.output
 
 
+@pytest.mark.slow
 def test_a_mutant_that_cannot_even_be_imported_is_no_kill(workshop: Workshop):
     verdict = workshop.try_out(mutant(file="operators/one.py", new="a = (", killers=("tests/test_one.py",)))
     assert (verdict.failed, verdict.is_error) == (False, True), verdict.output
 
 
+@pytest.mark.slow
 def test_a_mutant_that_never_ends_is_stopped(workshop: Workshop):
     workshop._limit_seconds = 3
     forever = mutant(file="operators/one.py", new="while True: pass", killers=("tests/test_one.py",))
