@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flink_app.check import Checked
+from flink_app.durations import duration
 from flink_app.parts import Job
 from flink_app.planner import PlannedWindow
 from flink_app.properties import Properties
@@ -23,7 +24,6 @@ from operators.window_spec import WindowSpec
 from operators.window_tracker import grids
 
 _TYPICAL_BATCH = 1_000  # records that the gate gets together when the stream is busy
-_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
 def print_report(checked: Checked, console: Console) -> None:
@@ -42,14 +42,6 @@ def print_report(checked: Checked, console: Console) -> None:
         console.print(Text("warning: ", style="yellow").append(warning, style="default"), soft_wrap=True)
     files = f"{len(plan.windows)} window file{'s' if len(plan.windows) != 1 else ''}"
     console.print(Text(f"ok: contract, {files}, sinks and properties; a job graph of {checked.steps} steps", "green"))
-
-
-def duration(milliseconds: int) -> str:
-    """A length of time in the largest unit that gives a whole number: 900000 -> '15 min'."""
-    for length, unit in _UNITS:
-        if milliseconds >= length and milliseconds % length == 0:
-            return f"{milliseconds // length} {unit}"
-    return f"{milliseconds} ms"
 
 
 def windows_per_event(spec: WindowSpec) -> int:
