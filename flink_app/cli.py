@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from flink_app.cloud import commands
 from flink_app.errors import FraudWindowsError
 
 app = typer.Typer(
@@ -151,6 +152,13 @@ def run(
 def check(
     properties: PropertiesFile = None,
     parallelism: Annotated[int, typer.Option(min=1, help="Subtasks of the job, compared with the open shards.")] = 1,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|ZIP|APPLICATION",
+            help="Another version: says what becomes of its state under this one. Without it: nothing is compared.",
+        ),
+    ] = None,
 ) -> None:
     """Validate contract, windows, sinks and properties without a cluster; say how each window runs."""
     from flink_app.check import check_application  # noqa: PLC0415
@@ -158,6 +166,8 @@ def check(
 
     checked = check_application(properties, parallelism)
     print_report(checked, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+    if against is not None and not commands.check_against(against, checked):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -220,6 +230,10 @@ def show(
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in feature_tables(customer, found):
         console.print(table)
+
+
+for command in commands.COMMANDS:
+    app.command()(command)
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
     final_until(bucket) = W + 1 when the snapshot was taken; the log reaches back from there:
 
-    ├─────────── reach = max(longest window + grace, dedup TTL) ───────────┤ W
-    ●  ●   ●●   ●  ●    ● the log, by the OLD windows and properties  ●  ●
-              ├────── open at W, size <= reach ──────────────────┼──┤   warm: it has all its events
+       ├───────── reach = max(longest window + grace, dedup TTL) ──────────┤ W
+       ●  ●   ●●   ●  ●    ● the log, by the OLD windows and properties  ● ●
+              ├────── open at W, size <= reach ────────────────────────────┼──┤   warm: it has all its events
     ╌╌╌├──────────────────── size > reach ─────────────────────────────────┼──┤   partly: the first ones lack some
 
 Every statement follows from what state there is (`operators.feature_bucket`, `operators.event_log`) and from how the

@@ -1,4 +1,4 @@
-"""What a snapshot's bytes depend on beside contract, windows and properties: another value, and old state is unreadable.
+"""What a snapshot's bytes depend on beside contract, windows and properties: another value here, and old state is lost.
 
 The dictionary is literal, because `check --against` reads it out of another version's source without running it. A test
 holds every value against the code that it speaks of; whoever changes that code changes a value, and sees this text.

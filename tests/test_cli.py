@@ -16,10 +16,15 @@ INTERFACE = {  # DESIGN: commands and options that stay
         *("--duplicates", "--late", "--too-late", "--malformed", "--future"),
     },
     "run": {"--properties", "--until-idle", "--parallelism", "--savepoint"},
-    "check": {"--properties", "--parallelism"},
+    "check": {"--properties", "--parallelism", "--against"},
     "show": {"--feature-set", "--properties"},
     "package": {"--to"},
     "plan": {"--rate", "--customers", "--event-bytes", "--late", "--late-by", "--largest", "--buckets"},
+    "deploy": {"--name", "--region", "--set", "--yes", "--dry-run"},
+    "status": {"--name", "--region"},
+    "update": {"--name", "--region", "--restore", "--set", "--yes", "--dry-run"},
+    "rollback": {"--name", "--region", "--restore", "--yes", "--dry-run"},
+    "destroy": {"--name", "--region", "--with-data", "--yes", "--dry-run"},
 }
 
 
