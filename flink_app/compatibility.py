@@ -141,7 +141,7 @@ def _properties(old: Version, new: Version) -> Iterator[Fact]:
         why = (
             f"{before.buckets} → {after.buckets}: customers would look for their events in other buckets · set it back"
         )
-        proof = _THIS + "test_another_number_of_buckets_sends_customers_to_buckets_without_their_events"
+        proof = _BUCKET + "test_a_restore_with_another_number_of_buckets_is_refused"
         yield Fact("State.buckets", Outcome.FAILS, why, proof)
     if after.dedup_ttl_seconds * 1000 > old.reach_ms:
         gap = duration(after.dedup_ttl_seconds * 1000 - old.reach_ms)

@@ -17,5 +17,5 @@ LAYOUT: Final = {
     "keyed state": "log map<long, bytes>, schemas map<long, bytes>, progress bytes",  # feature_windows_shell
     "blob": "FWB1",  # operators.packing
     "blob columns": "_id_hi uint64, _id_lo uint64, _arrival timestamp[ms, tz=UTC]",  # behind the contract's own
-    "progress": "<7q8x",  # operators.bucket_state
+    "progress": "<8q",  # operators.bucket_state
 }

@@ -38,6 +38,7 @@ class Progress:
         closed_until: events before it are rejected as window_closed, epoch ms.
         arrival: the newest arrival counted, epoch ms.
         counted, duplicate, window_closed: events since the last account row.
+        buckets: number of buckets that the state was written with (0: not known).
     """
 
     counted_batch: int = -1
@@ -47,14 +48,15 @@ class Progress:
     counted: int = 0
     duplicate: int = 0
     window_closed: int = 0
+    buckets: int = 0
 
-    _FORMAT: ClassVar[struct.Struct] = struct.Struct("<7q8x")
+    _FORMAT: ClassVar[struct.Struct] = struct.Struct("<8q")
 
     def to_bytes(self) -> bytes:
         """64 bytes, little-endian."""
         return self._FORMAT.pack(
             self.counted_batch, self.final_until, self.closed_until, self.arrival,
-            self.counted, self.duplicate, self.window_closed,
+            self.counted, self.duplicate, self.window_closed, self.buckets,
         )  # fmt: skip
 
     @classmethod

@@ -94,6 +94,7 @@ class FeatureBucket:
         self._seen = SeenIds(settings.dedup_ttl_ms)
         stored = state.progress.value()
         self.progress = Progress.from_bytes(stored) if stored else Progress()
+        self._check_buckets()
         self._groups = [Slices(specs, slice_ms, self._customers) for slice_ms, specs in grid_groups(settings.specs)]
         self._windows = [
             WindowOutput(group, position, self._customers, self.progress.final_until)
@@ -321,6 +322,18 @@ class FeatureBucket:
 
     def _save(self) -> None:
         self._state.progress.update(self.progress.to_bytes())
+
+    def _check_buckets(self) -> None:
+        """With another number of buckets customers have other ones, and this one's events would be missed there."""
+        now = len(self._settings.bucket_keys)
+        if now and self.progress.buckets not in (0, now):
+            raise ValueError(
+                f"State.buckets: got {now} · wanted {self.progress.buckets}, as the restored state was written with"
+                " · set it back"
+            )
+        if self.progress.buckets != now:
+            self.progress.buckets = now
+            self._save()
 
     def _restore(self, now_ms: int) -> None:
         """Rebuild slices and seen ids from the log; batches behind the last counted one are pending."""

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import pytest
 
+from operators.buckets import bucket_keys
 from operators.window_spec import Granularity
 from tests import oracle
 from tests.bucket_harness import END_OF_STREAM, T0, Bucket, comparable, payment, settings
@@ -247,6 +248,17 @@ def test_a_new_window_is_warm_after_a_restart():
     again.end()
     assert again.final()["wide", "anna", T0 + 60_000]["tx_count"] == 2
     assert again.final()[VELOCITY, "anna", T0 + 30_000]["tx_count"] == 2
+
+
+@pytest.mark.parametrize("buckets", [15, 17, 32])
+def test_a_restore_with_another_number_of_buckets_is_refused(buckets: int):
+    """The keys of 16 buckets are among those of 32: the key alone would not tell."""
+    bucket = Bucket(settings(bucket_keys=bucket_keys(16)))
+    bucket.send(one(T0, number=1))
+    bucket.watermark(T0 + 1_000)
+    bucket.restored(bucket_keys=bucket_keys(16))
+    with pytest.raises(ValueError, match=f"State.buckets: got {buckets} · wanted 16"):
+        bucket.restored(bucket_keys=bucket_keys(buckets))
 
 
 def test_rows_that_were_due_at_a_crash_are_written_after_it_without_a_new_event():
