@@ -12,19 +12,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cfnlint.decode import cfn_yaml
-
-from flink_app.cloud.stack_template import STACK
+from flink_app.cloud.stack_template import StackTemplate
 
 REFUSED = {"AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::AnomalyDetector"}
 
 
 def emulated_template() -> str:
     """The template as JSON."""
-    template: dict[str, Any] = json.loads(json.dumps(cfn_yaml.load(str(STACK))))
-    resources = template["Resources"]
-    template["Resources"] = {name: body for name, body in resources.items() if not _is_refused(body)}
-    return json.dumps(template)
+    template: dict[str, Any] = StackTemplate.of_this_checkout()._template
+    kept = {name: body for name, body in template["Resources"].items() if not _is_refused(body)}
+    return json.dumps(template | {"Resources": kept})
 
 
 def _is_refused(body: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import tempfile
 import time
@@ -165,7 +166,7 @@ def _account(name: str, region: str | None) -> Account:
     from flink_app.cloud.stack import Stack  # noqa: PLC0415
     from flink_app.cloud.stack_template import StackTemplate  # noqa: PLC0415
 
-    chosen = region or boto3.Session().region_name
+    chosen = region or os.environ.get("AWS_REGION") or boto3.Session().region_name
     if not chosen:
         raise FraudWindowsError("--region: missing · wanted an AWS region, such as eu-west-1 · or set AWS_REGION")
 

@@ -105,9 +105,10 @@ def deploy(account: Account, package: Package, settings: Mapping[str, str], stat
         RolloutError: other code runs there already (`update`), or what a stack left is in the way.
     """
     application, key = account.application.observe(), code_key(package)
-    if application is not None and application.is_running and application.key != key:
+    has_state = application is not None and (application.is_running or bool(application.snapshots))
+    if application is not None and has_state and application.key != key:
         raise RolloutError(
-            f"application {account.name}: runs {application.key}, here is {key} · use `fraud-windows update`"
+            f"application {account.name}: has {application.key}, here is {key} · use `fraud-windows update`"
         )
     steps = []
     if state is not None and state.is_stillborn:

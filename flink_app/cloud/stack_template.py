@@ -126,6 +126,8 @@ class _Intrinsics(SafeConstructor):
     def intrinsic(self, tag: str, node: Any) -> dict[str, Any]:
         name = tag.removeprefix("!")
         value = self.construct_scalar(node) if node.id == "scalar" else self.construct_sequence(node, deep=True)
+        if name == "GetAtt" and isinstance(value, str):
+            value = value.split(".", 1)
         return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
 
 
