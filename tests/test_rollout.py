@@ -6,6 +6,7 @@ boto3 checks every request against the services' own models.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections import Counter
@@ -195,16 +196,28 @@ def test_an_update_takes_a_snapshot_first_and_restores_the_latest(cloud, package
 
 
 @pytest.mark.e2e
-def test_a_rollback_goes_to_the_code_before_and_a_second_one_forward_again(cloud, packages):
-    one, two = (rollout.code_key(package) for package in packages[:2])
+def test_a_rollback_goes_one_step_back_and_never_forward(cloud, packages):
     cloud.take(rollout.deploy, packages[0])
     with pytest.raises(RolloutError, match="nothing to go back to"):
         cloud.take(rollout.rollback, Restore())
     cloud.take(rollout.update, packages[1], Restore())
     cloud.take(rollout.rollback, Restore())
-    assert cloud.running == one
-    cloud.take(rollout.rollback, Restore())
-    assert cloud.running == two
+    assert cloud.running == rollout.code_key(packages[0])
+    with pytest.raises(RolloutError, match="nothing to go back to"):
+        cloud.take(rollout.rollback, Restore())
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_rollback_that_was_broken_off_is_not_undone_by_the_next(cloud, packages, moment):
+    cloud.take(rollout.deploy, packages[0])
+    cloud.take(rollout.update, packages[1], Restore())
+    cloud.breaks.add((moment, "UpdateStack"))
+    with pytest.raises(BrokenError):
+        cloud.take(rollout.rollback, Restore())
+    with contextlib.suppress(RolloutError):
+        cloud.take(rollout.rollback, Restore())
+    assert cloud.running == rollout.code_key(packages[0])
 
 
 @pytest.mark.e2e
@@ -288,7 +301,7 @@ def test_a_snapshot_that_fails_ends_the_update_before_anything_changed():
             FlinkApplication(kinesisanalytics, "fraud", 0.0).snapshot("s", [].append)
 
 
-def described(status, key):
+def described(status, key, restore="RESTORE_FROM_LATEST_SNAPSHOT"):
     location = {"BucketARN": "arn:aws:s3:::code", "FileKey": key}
     code = {"CodeContentType": "ZIPFILE", "CodeContentDescription": {"S3ApplicationCodeLocationDescription": location}}
     return {
@@ -298,19 +311,30 @@ def described(status, key):
             "RuntimeEnvironment": "FLINK-1_20",
             "ApplicationStatus": status,
             "ApplicationVersionId": 3,
-            "ApplicationConfigurationDescription": {"ApplicationCodeConfigurationDescription": code},
+            "ApplicationConfigurationDescription": {
+                "ApplicationCodeConfigurationDescription": code,
+                "RunConfigurationDescription": {
+                    "ApplicationRestoreConfigurationDescription": {"ApplicationRestoreType": restore}
+                },
+            },
         }
     }
 
 
 @pytest.mark.parametrize(
-    ("statuses", "key", "problem"),
+    ("statuses", "key", "restore", "problem"),
     [
-        (["UPDATING", "ROLLING_BACK", "RUNNING"], "old.zip", "wanted new.zip · runs old.zip: the service went back"),
-        (["UPDATING", "READY"], "new.zip", "wanted RUNNING · got READY"),
+        (
+            ["UPDATING", "ROLLING_BACK", "RUNNING"],
+            "old.zip",
+            "latest",
+            r"wanted new\.zip · runs old\.zip: the service went",
+        ),
+        (["UPDATING", "READY"], "new.zip", "latest", "wanted RUNNING · got READY"),
+        (["UPDATING", "RUNNING"], "new.zip", "none", "wanted SKIP_RESTORE_FROM_SNAPSHOT · got RESTORE_FROM_LATEST"),
     ],
 )
-def test_an_update_that_the_service_takes_back_or_that_does_not_start_is_an_error(statuses, key, problem):
+def test_an_update_that_the_service_does_not_do_as_asked_is_an_error(statuses, key, restore, problem):
     kinesisanalytics = client("kinesisanalyticsv2", REGION, "http://127.0.0.1:9")
     application = FlinkApplication(kinesisanalytics, "fraud", 0.0)
     account = Account(client, REGION, "123456789012", None, application)
@@ -320,7 +344,7 @@ def test_an_update_that_the_service_takes_back_or_that_does_not_start_is_an_erro
             service.add_response("describe_application", described(status, key))
             service.add_response("list_application_snapshots", {"SnapshotSummaries": []})
         with pytest.raises(ApplicationError, match=problem):
-            rollout._confirm(account, "new.zip", told.append)
+            rollout._confirm(account, "new.zip", Restore.of(restore), told.append)
     assert told == [f"application {status}" for status in statuses[:-1]]
 
 

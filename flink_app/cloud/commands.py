@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -43,8 +43,27 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 ZIP: Final = Path("build/fraud-windows.zip")
 POLL_SECONDS = 5.0
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
+def _told(command: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+    """The function, with what AWS refuses as an error of ours: one line."""
+
+    @functools.wraps(command)
+    def tolerant(*arguments: _Given.args, **options: _Given.kwargs) -> _Found:
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            return command(*arguments, **options)
+        except (Boto3Error, BotoCoreError, ClientError) as error:
+            raise FraudWindowsError(f"AWS: {error} · what was done stays; call it again to go on") from None
+
+    return tolerant
+
+
+@_told
 def deploy(
     name: Name = "fraud-windows",
     region: Region = None,
@@ -65,6 +84,7 @@ def deploy(
         _print_status(account)
 
 
+@_told
 def update(
     name: Name = "fraud-windows",
     region: Region = None,
@@ -92,6 +112,7 @@ def update(
     _take(steps, yes=yes, dry_run=dry_run, otherwise="it runs as it is here: nothing to do")
 
 
+@_told
 def rollback(
     name: Name = "fraud-windows",
     region: Region = None,
@@ -101,7 +122,7 @@ def rollback(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """The code before this one, with the state of now, or of a snapshot. Again: forward."""
+    """The code before this one, one step, with the state of now or of a snapshot."""
     from flink_app.cloud import deployed, rollout  # noqa: PLC0415
     from flink_app.cloud.application import Restore  # noqa: PLC0415
     from flink_app.compatibility import compare  # noqa: PLC0415
@@ -117,6 +138,7 @@ def rollback(
     _take(steps, yes=yes, dry_run=dry_run, otherwise="")
 
 
+@_told
 def destroy(
     name: Name = "fraud-windows",
     region: Region = None,
@@ -137,20 +159,21 @@ def destroy(
         _say(f"left: {left}")
 
 
+@_told
 def status(name: Name = "fraud-windows", region: Region = None) -> None:
     """What is deployed, what it would start from, and its snapshots."""
     if not _print_status(_account(name, region)):
         raise typer.Exit(1)
 
 
+@_told
 def check_against(against: str, checked: Checked) -> bool:
     """What becomes of the state of `against` under this version: printed; whether it restores."""
     from flink_app.aws_clients import client  # noqa: PLC0415
     from flink_app.cloud import deployed  # noqa: PLC0415
     from flink_app.compatibility import compare  # noqa: PLC0415
 
-    aws = checked.properties.aws
-    before = deployed.version_against(against, lambda service: client(service, aws.region, aws.endpoint))
+    before = deployed.version_against(against, lambda service: client(service, _region(None)))
     found = compare(before, deployed.this_version(checked.plan, checked.properties.state))
     _print_compatibility(found)
     return found.restores
@@ -158,17 +181,13 @@ def check_against(against: str, checked: Checked) -> bool:
 
 def _account(name: str, region: str | None) -> Account:
     """Clients of the account that the environment's credentials belong to."""
-    import boto3  # noqa: PLC0415
-
     from flink_app.aws_clients import client  # noqa: PLC0415
     from flink_app.cloud.application import FlinkApplication  # noqa: PLC0415
     from flink_app.cloud.rollout import Account  # noqa: PLC0415
     from flink_app.cloud.stack import Stack  # noqa: PLC0415
     from flink_app.cloud.stack_template import StackTemplate  # noqa: PLC0415
 
-    chosen = region or os.environ.get("AWS_REGION") or boto3.Session().region_name
-    if not chosen:
-        raise FraudWindowsError("--region: missing · wanted an AWS region, such as eu-west-1 · or set AWS_REGION")
+    chosen = _region(region)
 
     def clients(service: str) -> Any:
         return client(service, chosen)
@@ -177,6 +196,16 @@ def _account(name: str, region: str | None) -> Account:
     stack = Stack(clients("cloudformation"), name, StackTemplate.of_this_checkout(), POLL_SECONDS)
     application = FlinkApplication(clients("kinesisanalyticsv2"), name, POLL_SECONDS)
     return Account(clients, chosen, number, stack, application)
+
+
+def _region(region: str | None) -> str:
+    """The region asked for, else the environment's. Raises FraudWindowsError: none."""
+    import boto3  # noqa: PLC0415
+
+    chosen = region or os.environ.get("AWS_REGION") or boto3.Session().region_name
+    if not chosen:
+        raise FraudWindowsError("--region: missing · wanted an AWS region, such as eu-west-1 · or set AWS_REGION")
+    return chosen
 
 
 def _check(account: Account, parameters: dict[str, str]) -> Checked:
@@ -299,20 +328,4 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _told(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with what AWS refuses as an error of ours: one line."""
-
-    @functools.wraps(command)
-    def tolerant(*arguments: Any, **options: Any) -> None:
-        from boto3.exceptions import Boto3Error  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        try:
-            command(*arguments, **options)
-        except (Boto3Error, BotoCoreError, ClientError) as error:
-            raise FraudWindowsError(f"AWS: {error} · what was done stays; call it again to go on") from None
-
-    return tolerant
-
-
-COMMANDS = tuple(_told(command) for command in (deploy, status, update, rollback, destroy))
+COMMANDS = (deploy, status, update, rollback, destroy)

@@ -2,7 +2,7 @@
 
     deploy    ─► (delete a stillborn stack) ─► infrastructure ─► zip under a new key ─► application ─► start
     update    ─► snapshot ─► zip under a new key ─► application with it, from a snapshot ─► running with it?
-    rollback  ─► snapshot ─► application with the key before
+    rollback  ─► snapshot ─► application with the key before, one step, never forward
     destroy   ─► stop ─► (data) ─► stack
 
 All of the memory is in AWS: a run that was broken off leaves no trace here, and the next one plans from what it finds.
@@ -158,17 +158,18 @@ def rollback(account: Account, state: StackState | None, restore: Restore) -> li
     if restore.snapshot and restore.snapshot not in names:
         have = ", ".join(names[:5]) or "none"
         raise RolloutError(f"--restore {restore.snapshot}: no such snapshot · there are {have}")
-    code = {"CodeKey": before, "PreviousCodeKey": application.key}
+    code = {"CodeKey": before, "PreviousCodeKey": ""}  # so that a second call does not go forward again
     wanted = account.parameters({}, state) | code | restore.parameters
     return [*_snapshot(account, application), *_change_code(account, application, wanted, (), restore)]
 
 
 def previous_key(state: StackState) -> str:
-    """The code before the one of now. Raises RolloutError: nothing was there before."""
+    """The code before the one of now. Raises RolloutError: it is the first, or was gone back to already."""
     before = state.parameters.get("PreviousCodeKey", "")
     if not before:
         raise RolloutError(
-            f"stack {state.parameters.get('Application')}: this is its first code · nothing to go back to"
+            f"stack {state.parameters.get('Application')}: no code before {state.parameters.get('CodeKey')} · nothing"
+            " to go back to: check another version out and `fraud-windows update`"
         )
     return before
 
@@ -270,7 +271,7 @@ def _change_code(
     steps = [_stack_step(account, f"the application {change}, restoring {restore}", wanted, changes)]
     if not application.is_running:
         steps.append(Step(f"start it: from {restore}", _starter(account, restore)))
-    return [*steps, Step(f"see that it runs with {key}", lambda tell: _confirm(account, key, tell))]
+    return [*steps, Step(f"see that it runs with {key}", lambda tell: _confirm(account, key, restore, tell))]
 
 
 def _starter(account: Account, restore: Restore) -> Callable[[Tell], None]:
@@ -284,12 +285,18 @@ def _start(account: Account, restore: Restore, tell: Tell) -> None:
     account.application.start(restore, tell)
 
 
-def _confirm(account: Account, key: str, tell: Tell) -> None:
+def _confirm(account: Account, key: str, restore: Restore, tell: Tell) -> None:
+    """That the service did what it was told: it may go back to the old code, and has been seen to restore otherwise."""
     state = account.application.wait_running(tell)
     if state.key != key:
         raise ApplicationError(
             f"application {account.name}: wanted {key} · runs {state.key}: the service went back to it, as the new code"
             f" did not start · see the log group /aws/kinesis-analytics/{account.name}"
+        )
+    if state.restore != restore.kind:
+        raise ApplicationError(
+            f"application {account.name}: wanted {restore.kind} · got {state.restore}: {key} runs, but with other state"
+            " than asked for · stop it, and start it with that (RUNBOOK, Roll back)"
         )
 
 
