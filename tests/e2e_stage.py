@@ -296,7 +296,7 @@ def open_stage(folder: Path) -> Iterator[Stage]:
             task_manager_memory="3500m",
             s3_endpoint=aws.endpoint,
             extra={
-                "taskmanager.memory.jvm-metaspace.size": "1g",  # connectors' threads keep the classes of past jobs
+                "taskmanager.memory.jvm-metaspace.size": "1g",  # the classes of past jobs go late
                 f"fs.s3a.bucket.{PROXIED_BUCKET}.endpoint": proxy.endpoint,
             },
         )

@@ -8,8 +8,10 @@ customer_spend  as it is                                     removed
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -153,3 +155,13 @@ def test_the_removed_window_wrote_right_rows_as_long_as_it_was_there(story):
     assert {key: items.get(key) for key in ended} == ended, f"seeds {SEEDS}"
     wanted, _ = expected(world.records())
     assert of("customer_spend", world.final_rows()).items() <= wanted.items()
+
+
+def test_job_starts_do_not_pile_up_native_libraries_that_hold_their_classes(story, stage):
+    """Restarts on a TaskManager that lives on ate its memory: see UnloadableClasses in deploy/jar.
+
+    The first start may have loaded Beam's epoll library before it was switched off; each later one had a copy.
+    """
+    (pid,) = stage.cluster.task_manager_pids()
+    libraries = set(re.findall(r"\S*netty_transport_native_epoll\S*", Path(f"/proc/{pid}/maps").read_text()))
+    assert len(libraries) <= 1, libraries

@@ -124,9 +124,13 @@ class FlinkCluster(FlinkRest):
 
         self.wait(f"{wanted} TaskManagers", registered, timeout)
 
+    def task_manager_pids(self) -> list[int]:
+        """Process ids of the TaskManagers' JVMs."""
+        return [process.pid for process in self._task_managers]
+
     def worker_pids(self) -> list[int]:
         """Process ids of everything in the TaskManagers' process groups, Python workers included."""
-        groups = {process.pid for process in self._task_managers}
+        groups = set(self.task_manager_pids())
         listing = subprocess.run(["ps", "-eo", "pid=,pgid="], check=True, capture_output=True, text=True).stdout
         return [int(pid) for pid, group in (line.split() for line in listing.splitlines()) if int(group) in groups]
 

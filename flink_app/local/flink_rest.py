@@ -100,7 +100,8 @@ class FlinkRest:
 
         operation = self.wait(f"savepoint of job {job}", completed, timeout)
         if "location" not in operation:
-            raise ClusterError(f"savepoint of job {job}: {_first_cause(json.dumps(operation))}")
+            why = [_first_cause(json.dumps(operation)), *map(_first_cause, self.exceptions(job)[:1])]
+            raise ClusterError(f"savepoint of job {job}: {' · the job failed: '.join(why)}")
         self.wait_ended(job, timeout)
         return str(operation["location"])
 

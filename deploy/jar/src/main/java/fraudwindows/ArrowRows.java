@@ -36,6 +36,10 @@ public final class ArrowRows extends TableFunction<RowData> {
 
     private static final long serialVersionUID = 1L;
 
+    static {
+        UnloadableClasses.keep();
+    }
+
     private transient String parsedColumns;
     private transient ArrowStreamReader reader;
 
