@@ -174,7 +174,8 @@ def declare(tables: StreamTableEnvironment, statement: str) -> None:
 def attach(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, stage: str, inserts: Iterable[str]) -> None:
     """Add INSERT statements, planned together, as one stage of the job: their operators get uids `<stage>: …`.
 
-    Each stage is planned alone, so that an edited window file changes no other stage's operators.
+    Each stage is planned alone, so that an edited window file changes no other stage's operators. Where batches become
+    rows, a thread of its own begins: a sink's requests must not wait for the windows' thread, which waits for Python.
     """
     transformations = env._j_stream_execution_environment.getTransformations()  # noqa: SLF001
     before = len(transformations)
@@ -184,7 +185,10 @@ def attach(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, stag
             together.add_insert_sql(insert)
     with told_with_file(insert):
         together.attach_as_datastream()
-    _set_uids(stage, list(transformations)[before:])
+    head = get_gateway().jvm.org.apache.flink.streaming.api.operators.ChainingStrategy.HEAD
+    for transformation in _set_uids(stage, list(transformations)[before:]):
+        if _kind(transformation) == "Correlate":
+            transformation.setChainingStrategy(head)
 
 
 def set_uids(stage: str, stream: DataStream) -> DataStream:
@@ -197,8 +201,9 @@ def set_uids(stage: str, stream: DataStream) -> DataStream:
     return stream
 
 
-def _set_uids(stage: str, transformations: Iterable[Any]) -> None:
+def _set_uids(stage: str, transformations: Iterable[Any]) -> list[Any]:
     counts: Counter[str] = Counter()
+    named: list[Any] = []
     seen: set[int] = set()
 
     def visit(transformation: Any) -> None:
@@ -211,9 +216,11 @@ def _set_uids(stage: str, transformations: Iterable[Any]) -> None:
             name = _kind(transformation)
             counts[name] += 1
             transformation.setUid(f"{stage}: {name}" + (f" {counts[name]}" if counts[name] > 1 else ""))
+            named.append(transformation)
 
     for transformation in transformations:
         visit(transformation)
+    return named
 
 
 def _kind(transformation: Any) -> str:
