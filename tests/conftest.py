@@ -10,21 +10,48 @@ from pathlib import Path
 
 # Before any import of the product: what runs for tests never meets a demo or `local up`. Kept between runs, because
 # Python workers start twice as fast with compiled modules.
-os.environ.setdefault("FRAUD_WINDOWS_LOCAL_DIR", str(Path(__file__).resolve().parents[1] / ".local" / "tests"))
+os.environ.setdefault("FRAUD_WINDOWS_LOCAL_DIR", f"{Path(__file__).resolve().parents[1]}/.local/tests")
+os.environ["FRAUD_WINDOWS_LOCAL_DIR"] += os.environ.get("PYTEST_XDIST_WORKER", "")
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)  # no wall clock in a verdict
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)  # make laws
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 
+STAGED = {  # files whose tests share the stage, below: make test gives them a process, and everything else another
+    "test_dropped_in_windows.py",
+    "test_end_to_end.py",
+    "test_faults_together.py",
+    "test_replay.py",
+    "test_restore.py",
+    "test_task_manager_loss.py",
+}
+
+
+class StageApart(LoadScopeScheduling):
+    """pytest-xdist: a file's tests in one process, and all staged files in the same."""
+
+    def _split_scope(self, nodeid):
+        file = Path(nodeid.split("::")[0]).name
+        return "stage" if file in STAGED else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return StageApart(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """`flink` tests get the JVM before their module's own fixtures."""
+    """`flink` tests get the JVM before their module's own fixtures; the stage, which takes longest, comes first."""
     for item in items:
         if item.get_closest_marker("flink"):
             item.fixturenames.insert(0, "flink_jvm")
+        if "stage" in item.fixturenames:
+            assert item.path.name in STAGED, f"{item.path.name} shares the stage: name it in STAGED"
+    items.sort(key=lambda item: item.path.name not in STAGED)
 
 
 @pytest.fixture(scope="session")

@@ -55,9 +55,10 @@ class SqlWriter:
         """One window file."""
         rng = self._rng
         slide = rng.choice((1, 2, 3, 5, 7))
+        size = slide * rng.randint(1, 8)
         window = rng.choice(_WINDOWS if rng.random() < 0.96 else (_CUMULATE,))
-        shift = f", INTERVAL '{rng.choice((-2, 0, 1, 3))}' SECOND"
-        chosen = window.format(size=slide * rng.randint(1, 8), slide=slide, shift=shift)
+        offset = rng.choice([seconds for seconds in (-2, 0, 1, 3) if abs(seconds) < slide])
+        chosen = window.format(size=size, slide=slide, shift=f", INTERVAL '{offset}' SECOND")
         columns = tuple((f"{name}_c{i}", self._output()) for i in range(rng.randint(2, 6)))
         where = f"WHERE {self._condition(2)}\n" if rng.random() < 0.4 else ""
         having = f"HAVING {self._over_aggregates()}\n" if rng.random() < 0.25 else ""

@@ -190,23 +190,16 @@ def difference(window, got, wanted):
 
 
 def test_random_windows_give_flinks_own_batch_rows(planner, tmp_path):
-    from flink_app.sql_problems import SqlError
-
     print(f"REFEREE_SEED={SEED} REFEREE={WINDOWS}")
     contract, plan = planner
     rng = random.Random(SEED)
-    writer, differences, kinds = SqlWriter(rng), [], {"slices": 0, "native": 0, "refused": 0}
+    writer, differences, kinds = SqlWriter(rng), [], {"slices": 0, "native": 0}
     rows = 0
     for first in range(0, WINDOWS, AT_ONCE):
         windows, plans = [], []
         for number in range(first, min(first + AT_ONCE, WINDOWS)):
             window = writer.window(f"w{number}")
-            try:
-                planned = plan(window)
-            except SqlError as problem:
-                kinds["refused"] += 1
-                print(problem, window.sql())
-                continue
+            planned = plan(window)
             kinds[planned.kind] += 1
             if planned.kind == "slices":
                 windows.append(window)
@@ -224,5 +217,5 @@ def test_random_windows_give_flinks_own_batch_rows(planner, tmp_path):
                 differences.append(f"{problem}\n{window.sql()}")
     print(f"{kinds}, {rows} rows")
     assert differences == [], f"REFEREE_SEED={SEED} REFEREE={WINDOWS}\n" + "\n".join(differences)
-    assert kinds["slices"] >= WINDOWS * 0.7
+    assert kinds["slices"] >= WINDOWS * 0.6
     assert rows > WINDOWS * 10
