@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +77,14 @@ def run_job(
     return RunResult(account, stopped_at)
 
 
-def local_cluster(properties: Properties, parallelism: int, say: Callable[[str], None]) -> FlinkCluster:
-    """A cluster with the slots that the job needs."""
+def local_cluster(
+    properties: Properties, parallelism: int, say: Callable[[str], None], options: Mapping[str, str] | None = None
+) -> FlinkCluster:
+    """A cluster with the slots that the job needs; `options` of Flink on top."""
     groups = 2 if properties.runtime.separate_workers else 1
-    settings = ClusterSettings(slots=parallelism * groups, s3_endpoint=properties.aws.endpoint or None)
+    settings = ClusterSettings(
+        slots=parallelism * groups, s3_endpoint=properties.aws.endpoint or None, extra=options or {}
+    )
     return FlinkCluster(settings, directory=LOCAL / "flink", progress=say)
 
 

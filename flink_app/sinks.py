@@ -19,6 +19,7 @@ from operators.buckets import REJECTED_BUCKET
 from operators.contract import Contract
 from operators.feature_bucket import ACCOUNT_SCHEMA
 from operators.feature_rows import final_schema, live_schema
+from operators.feature_windows_shell import LIVE_WRITERS, live_exit
 from operators.packing import REJECT_SCHEMA
 
 _FINAL_HEAD: Final = "customer_id STRING, window_start TIMESTAMP(3), window_end TIMESTAMP(3)"
@@ -30,10 +31,10 @@ Stage: TypeAlias = tuple[str, list[str]]
 def sinks(tables: StreamTableEnvironment, job: Job) -> Iterator[Stage]:
     """(stage, its INSERT statements) of every sink that the properties configure; creates the tables on the way."""
     properties = job.properties
-    live, insert_live = features_sql(job)
+    features, *inserts = features_sql(job)
     if properties.features.enabled:
-        runtime.declare(tables, live)
-        yield "features", [insert_live]
+        runtime.declare(tables, features)
+        yield "features", inserts
     for spec in job.plan.specs if properties.history.path else ():
         create, insert = history_sql(job, spec.name, columns(final_schema(spec)))
         runtime.declare(tables, create)
@@ -57,24 +58,28 @@ def sinks(tables: StreamTableEnvironment, job: Job) -> Iterator[Stage]:
             yield name, [insert]
 
 
-def features_sql(job: Job) -> tuple[str, str]:
-    """CREATE and INSERT of the features table: live rows fill the columns of the windows that run on slices."""
+def features_sql(job: Job) -> list[str]:
+    """CREATE of the features table, and an INSERT for each of its writers: live rows of the windows on slices."""
     live = live_schema(job.plan.specs)
     native = [f"`{column.name}` {column.type}" for window in job.plan.natives for column in window.columns]
     known = {field.name for field in live}
     extra = [column for column in dict.fromkeys(native) if column.split("`")[1] not in known]
     aws = job.properties.aws
-    create, insert = statements(
-        Path("sinks/features.sql"),
-        columns=", ".join([columns(live), *extra]),
-        live_columns=columns(live),
-        live_names=names(live),
-        live_values=", ".join(f"r.`{field.name}`" for field in live),  # with a column list Flink does not expand r.*
-        table=text(job.properties.features.table),
-        region=text(aws.region),
-        endpoint=endpoint_option(aws.endpoint),
-    )
-    return create, insert
+    written = [
+        statements(
+            Path("sinks/features.sql"),
+            columns=", ".join([columns(live), *extra]),
+            live_columns=columns(live),
+            live_names=names(live),
+            live_values=", ".join(f"r.`{field.name}`" for field in live),  # Flink expands no r.* beside a column list
+            live_exit=live_exit(writer),
+            table=text(job.properties.features.table),
+            region=text(aws.region),
+            endpoint=endpoint_option(aws.endpoint),
+        )
+        for writer in range(LIVE_WRITERS)
+    ]
+    return [written[0][0], *(insert for _, insert in written)]
 
 
 def history_sql(job: Job, name: str, body: str) -> tuple[str, str]:

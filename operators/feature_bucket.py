@@ -62,6 +62,8 @@ ACCOUNT_SCHEMA = pa.schema(
 
 _WORTH_A_PASS = 4096  # pending events; fewer wait for the tick
 _WORTH_COMPACTING = 20_000  # customer codes
+_BACKLOG_MS = 2_000  # arrival to reading; where it takes longer, a window's end in the stream's time is none in ours
+_SETTLE_MS = 100  # after a window's end, for the records that arrived before it and are on their way
 
 Exit = tuple[str, bytes]
 
@@ -164,10 +166,12 @@ class FeatureBucket:
         """Wall clock of the next tick that has something to do; None: none has."""
         interval, idle = self._settings.emit_interval_ms, self._settings.idle_final_ms
         trackers = [window.tracker for window in self._windows]
-        if self._pending or any(tracker.has_changes for tracker in trackers):
-            return now_ms + interval
         clock, silence = self._clock.read(now_ms), self._clock.silent_for(now_ms)
         waits = [end - clock for end in self._next_ends(live=True)]
+        if self._pending or any(tracker.has_changes for tracker in trackers):
+            is_backlog = now_ms - clock > _BACKLOG_MS
+            to_end = interval if is_backlog else max(0, min(waits, default=interval)) + _SETTLE_MS
+            return now_ms + min(interval, to_end)
         waits += [step - clock for tracker in trackers if (step := tracker.next_early_step(clock)) is not None]
         if idle is not None:
             waits += [max(end - clock + idle, idle - silence) for end in self._next_ends(live=False)]

@@ -14,13 +14,15 @@ from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueSt
 
 from operators.arrival_clock import ArrivalClock
 from operators.bucket_state import BucketState
-from operators.feature_bucket import END_OF_STREAM, Exit, FeatureBucket
+from operators.feature_bucket import END_OF_STREAM, LIVE, Exit, FeatureBucket
 from operators.feature_settings import FeatureSettings
 from operators.operator_stats import METRIC_GROUP, READINGS, TOTALS, OperatorStats
 
 # The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an
 # expired log would leave the windows around the pause without their first half.
 _LOG_SAFETY_TTL = Time.days(400)
+
+LIVE_WRITERS = 4  # DynamoDB sinks in each subtask; a bucket's rows always take the same one, so they keep their order
 
 
 @dataclass
@@ -32,7 +34,10 @@ class _Timers:
 
 
 class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
-    """(bucket, blob) in, (exit, Arrow IPC stream) out; see `operators.feature_bucket` for the contract of the state."""
+    """(bucket, blob) in, (exit, Arrow IPC stream) out; see `operators.feature_bucket` for the contract of the state.
+
+    The exit `live` has as many parts as there are writers: `live:0`, `live:1` …
+    """
 
     def __init__(self, settings: FeatureSettings) -> None:
         self._settings = settings
@@ -55,25 +60,23 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         """One blob of one bucket."""
         now_ms = _now_ms()
         key, bucket = self._current(ctx, now_ms)
-        yield from self._leave(bucket.receive(value[1], now_ms))
+        yield from self._leave(key, bucket.receive(value[1], now_ms))
         self._schedule(key, bucket, ctx, now_ms)
 
-    def on_timer(
-        self,
-        timestamp: int,  # noqa: ARG002 - the signature is PyFlink's
-        ctx: KeyedProcessFunction.OnTimerContext,
-    ) -> Iterator[Row]:
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """A tick (processing time) or a watermark (event time)."""
         now_ms = _now_ms()
         key, bucket = self._current(ctx, now_ms)
         timers = self._timers[key]
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
+            if timers.tick_ms not in (None, timestamp):
+                return  # an earlier tick has taken its place; None: registered before a restore
             timers.tick_ms = None
-            yield from self._leave(bucket.tick(now_ms))
+            yield from self._leave(key, bucket.tick(now_ms))
         else:
             timers.watermark_ms = None
             self._watermark = ctx.timer_service().current_watermark()
-            yield from self._leave(bucket.advance(self._watermark, now_ms))
+            yield from self._leave(key, bucket.advance(self._watermark, now_ms))
         if self._watermark < END_OF_STREAM:
             self._schedule(key, bucket, ctx, now_ms)
 
@@ -96,9 +99,9 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
                 " · wanted the number of buckets that the state was written with · set it back"
             )
 
-    def _leave(self, exits: list[Exit]) -> Iterator[Row]:
+    def _leave(self, key: int, exits: list[Exit]) -> Iterator[Row]:
         for exit_name, batch in exits:
-            yield Row(exit_name, batch)
+            yield Row(live_exit(self._settings.bucket_keys.index(key)) if exit_name == LIVE else exit_name, batch)
         for name, counter in self._counters.items():
             done = getattr(self._stats, name)
             counter.inc(done - getattr(self._reported, name))
@@ -106,10 +109,11 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
 
     def _schedule(self, key: int, bucket: FeatureBucket, ctx: Any, now_ms: int) -> None:
         timers, service = self._timers[key], ctx.timer_service()
-        tick = bucket.next_tick_ms(now_ms)
-        if tick is not None and (timers.tick_ms is None or tick < timers.tick_ms):
-            timers.tick_ms = tick
-            service.register_processing_time_timer(tick)
+        if timers.tick_ms is None or timers.tick_ms > now_ms + self._settings.emit_interval_ms:
+            tick = bucket.next_tick_ms(now_ms)
+            if tick is not None and (timers.tick_ms is None or tick < timers.tick_ms):
+                timers.tick_ms = tick
+                service.register_processing_time_timer(tick)
         watermark = bucket.next_watermark_ms()
         if watermark is not None and (timers.watermark_ms is None or watermark < timers.watermark_ms):
             timers.watermark_ms = watermark
@@ -123,6 +127,11 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         group.gauge(
             "watermark_lag_ms", lambda: _now_ms() - self._watermark if 0 < self._watermark < END_OF_STREAM else 0
         )
+
+
+def live_exit(bucket: int) -> str:
+    """The exit of the live rows of bucket 0, 1, 2 …, by their writer."""
+    return f"{LIVE}:{bucket % LIVE_WRITERS}"
 
 
 def _declare_state(runtime_context: RuntimeContext) -> BucketState:

@@ -127,6 +127,16 @@ def test_in_silence_a_live_row_waits_for_nothing_but_its_windows_end():
     assert max(late_by) <= 500 + bucket.settings.emit_interval_ms, "the clock's patience and one interval"
 
 
+@pytest.mark.parametrize(("read_after_ms", "tick_after_ms"), [(100, 300), (2_000, 300), (2_001, 500)])
+def test_the_next_tick_is_right_after_a_windows_end_unless_a_backlog_is_read(read_after_ms, tick_after_ms):
+    bucket = Bucket()
+    bucket.send(one(T0 + 1_000), now_ms=T0 + 1_000)
+    bucket.tick(T0 + 1_500)
+    now = T0 + 4_800 + read_after_ms
+    bucket.send(one(T0 + 4_800, number=2), now_ms=now)
+    assert bucket.bucket.next_tick_ms(now) - now == tick_after_ms, "200 ms to the end, 100 for what is on its way"
+
+
 @pytest.mark.parametrize(("after_ms", "is_final"), [(-1, False), (0, True)])
 def test_silence_makes_a_window_final_when_the_arrival_clock_is_so_far_beyond_its_end(after_ms: int, is_final: bool):
     bucket = Bucket()

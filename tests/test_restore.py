@@ -163,5 +163,5 @@ def test_job_starts_do_not_pile_up_native_libraries_that_hold_their_classes(stor
     The first start may have loaded Beam's epoll library before it was switched off; each later one had a copy.
     """
     (pid,) = stage.cluster.task_manager_pids()
-    libraries = set(re.findall(r"\S*netty_transport_native_epoll\S*", Path(f"/proc/{pid}/maps").read_text()))
+    libraries = set(re.findall(r"\S*beam_vendor\S*native_epoll\S*", Path(f"/proc/{pid}/maps").read_text()))
     assert len(libraries) <= 1, libraries

@@ -165,6 +165,7 @@ def job_properties(aws: LocalAws) -> dict[str, dict[str, str]]:
         "Archive": {"path": f"s3://{BUCKET}/raw"},
         "Quarantine": {"path": f"s3://{BUCKET}/quarantine"},
         "Account": {"path": f"s3://{BUCKET}/account"},
+        "State": {"buckets": "4"},  # for one or two cores; fewer buckets, larger batches
         "Masking": {"key": "a local key, which is no secret"},
     }
 

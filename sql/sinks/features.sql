@@ -11,7 +11,7 @@ WITH (
   ${endpoint}
   'aws.credentials.provider' = 'AUTO',
   'sink.batch.max-size' = '25',                      -- what BatchWriteItem takes
-  'sink.requests.max-inflight' = '1',                -- more would let an older row overtake a newer one
+  'sink.requests.max-inflight' = '1',                -- more would let an older row overtake a newer one: more sinks instead
   'sink.requests.max-buffered' = '10000',
   'sink.flush-buffer.timeout' = '100'                -- milliseconds a row waits for its batch to fill
 );
@@ -20,4 +20,4 @@ INSERT INTO features (${live_names})
 SELECT ${live_values}
 FROM exits
 CROSS JOIN LATERAL TABLE(ARROW_ROWS(batch, '${live_columns}')) AS r
-WHERE `exit` = 'live';
+WHERE `exit` = '${live_exit}';
