@@ -50,6 +50,7 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         self._reported = OperatorStats()
         self._buckets: dict[int, FeatureBucket] = {}
         self._timers: dict[int, _Timers] = {}
+        self._live_exits: dict[int, str] = {}
         self._watermark = 0
         self._register_metrics(runtime_context)
         gc.collect()
@@ -88,6 +89,8 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
             bucket = FeatureBucket(key, self._settings, self._state, self._clock, self._stats, now_ms)
             self._buckets[key] = bucket
             self._timers[key] = _Timers()
+            keys = self._settings.bucket_keys
+            self._live_exits[key] = live_exit(keys.index(key) if keys else key)
         return key, bucket
 
     def _check_key(self, key: int) -> None:
@@ -101,7 +104,7 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
 
     def _leave(self, key: int, exits: list[Exit]) -> Iterator[Row]:
         for exit_name, batch in exits:
-            yield Row(live_exit(self._settings.bucket_keys.index(key)) if exit_name == LIVE else exit_name, batch)
+            yield Row(self._live_exits[key] if exit_name == LIVE else exit_name, batch)
         for name, counter in self._counters.items():
             done = getattr(self._stats, name)
             counter.inc(done - getattr(self._reported, name))
