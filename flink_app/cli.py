@@ -232,6 +232,46 @@ def show(
         console.print(table)
 
 
+@app.command()
+def doctor(
+    application: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="An application in AWS, by its CloudWatch metrics. Without it: --url."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Flink's REST interface, as `run` prints it: http://127.0.0.1:8081. Without it: --application.",
+        ),
+    ] = None,
+    region: commands.Region = None,
+    minutes: Annotated[int, typer.Option(min=2, help="How far back to look, with --application.")] = 15,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to look, with --url.")] = 15.0,
+) -> None:
+    """What holds a lagging job up: stream, consumer, checkpoints, Python or sinks; the evidence, and what to do.
+
+    Exit code 0: healthy. 1: something holds it up, or there is not enough data. 2: nothing could be asked.
+    """
+    from flink_app.doctor import Verdict, diagnose  # noqa: PLC0415
+    from flink_app.doctor_report import print_report  # noqa: PLC0415
+
+    if (application is None) == (url is None):
+        raise FraudWindowsError("doctor: wanted one of --application NAME (in AWS) and --url URL (Flink's REST)")
+    if url is not None:
+        from flink_app.doctor_flink import look_at  # noqa: PLC0415
+
+        seen = look_at(url, seconds)
+    else:
+        from flink_app.doctor_cloudwatch import look_at_application  # noqa: PLC0415
+
+        seen = look_at_application(str(application), commands.chosen_region(region), minutes)
+    diagnosis = diagnose(seen)
+    print_report(diagnosis, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+    if diagnosis.verdict is not Verdict.HEALTHY:
+        raise typer.Exit(1)
+
+
 for command in commands.COMMANDS:
     app.command()(command)
 

@@ -25,6 +25,7 @@ INTERFACE = {  # DESIGN: commands and options that stay
     "update": {"--name", "--region", "--restore", "--set", "--yes", "--dry-run"},
     "rollback": {"--name", "--region", "--restore", "--yes", "--dry-run"},
     "destroy": {"--name", "--region", "--with-data", "--yes", "--dry-run"},
+    "doctor": {"--application", "--url", "--region", "--minutes", "--seconds"},
 }
 
 

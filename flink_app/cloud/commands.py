@@ -173,7 +173,7 @@ def check_against(against: str, checked: Checked) -> bool:
     from flink_app.cloud import deployed  # noqa: PLC0415
     from flink_app.compatibility import compare  # noqa: PLC0415
 
-    before = deployed.version_against(against, lambda service: client(service, _region(None)))
+    before = deployed.version_against(against, lambda service: client(service, chosen_region(None)))
     found = compare(before, deployed.this_version(checked.plan, checked.properties.state))
     _print_compatibility(found)
     return found.restores
@@ -187,7 +187,7 @@ def _account(name: str, region: str | None) -> Account:
     from flink_app.cloud.stack import Stack  # noqa: PLC0415
     from flink_app.cloud.stack_template import StackTemplate  # noqa: PLC0415
 
-    chosen = _region(region)
+    chosen = chosen_region(region)
 
     def clients(service: str) -> Any:
         return client(service, chosen)
@@ -198,7 +198,7 @@ def _account(name: str, region: str | None) -> Account:
     return Account(clients, chosen, number, stack, application)
 
 
-def _region(region: str | None) -> str:
+def chosen_region(region: str | None) -> str:
     """The region asked for, else the environment's. Raises FraudWindowsError: none."""
     import boto3  # noqa: PLC0415
 
