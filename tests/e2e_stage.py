@@ -96,6 +96,7 @@ class Stage:
         groups = job_properties(self.aws) | {"Masking": {"key": MASKING_KEY}}
         groups["Source"] = {**groups["Source"], "stream": name}
         groups["Features"] = {"table": name}
+        del groups["State"]  # the service's defaults, not a laptop's
         for group in ("History", "Archive", "Quarantine", "Account"):
             groups[group] = {"path": f"s3://{BUCKET}/{name}/{group.lower()}"}
         for group, values in changes.items():
