@@ -82,7 +82,7 @@ class Symptoms:
         producers_refused: writes that the stream refused, a minute.
         reads_refused: GetRecords that the stream refused, a minute.
         rows_refused: writes that the features table refused, a minute.
-        row_batch_ms: how long a BatchWriteItem takes.
+        row_batch_ms: how long a BatchWriteItem takes (CloudWatch; Flink's gauge is negative while one is under way).
         cpu_percent: of the fullest container, Python workers included.
         checkpoints_failed: in the time looked at.
         checkpoint_ms: the newest one's duration, or the age of one under way.

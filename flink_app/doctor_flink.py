@@ -19,7 +19,7 @@ LAST_CHECKPOINTS: Final = 5  # what failed before those is over
 
 _BUSY, _HELD_UP = "busyTimeMsPerSecond", "backPressuredTimeMsPerSecond"
 _BEHIND, _SIZE = "millisBehindLatest", "averageRecordSizeBytes"
-_WANTED: Final = rf"^({_BUSY}|{_HELD_UP})$|shardId\..*\.({_BEHIND}|{_SIZE})$|\.(freshness_ms|currentSendTime)$"
+_WANTED: Final = rf"^({_BUSY}|{_HELD_UP})$|shardId\..*\.({_BEHIND}|{_SIZE})$|\.freshness_ms$"
 _READ: Final = r"^Source__.*\.numRecordsOut$"
 
 Sample = dict[str, float]  # 'task: metric id' -> the largest value of all subtasks
@@ -86,7 +86,6 @@ def symptoms(samples: list[Sample], per_second: float, job: Any, checkpoints: An
         freshness_ms=_largest(last, "freshness_ms"),
         shard_records=shard_records,
         shard_bytes=None if size is None or shard_records is None else size * shard_records,
-        row_batch_ms=_largest(last, "currentSendTime"),
         **_checkpoint_figures(checkpoints, interval_ms),
     )
 
