@@ -155,8 +155,8 @@ def diagnose(seen: Symptoms) -> Diagnosis:
         running = Evidence("running since the last start", seen.settled_seconds, SETTLED_SECONDS, "s")
         return Diagnosis(Verdict.NOT_ENOUGH_DATA, (running,))
     found = {verdict: evidence for verdict, rule in _RULES.items() if (evidence := rule(seen))}
-    if not found:
-        return Diagnosis(Verdict.HEALTHY, _looked_at(seen))
+    if not found:  # what lags without a cause that is known here is not called healthy
+        return Diagnosis(Verdict.NOT_ENOUGH_DATA if _lag(seen) else Verdict.HEALTHY, _looked_at(seen))
     verdict, *also = found
     return Diagnosis(verdict, found[verdict], tuple(also))
 
@@ -214,7 +214,8 @@ def _consumer(seen: Symptoms) -> tuple[Evidence, ...]:
     free = [Evidence("CPU of the fullest container", seen.cpu_percent, CPU_PERCENT, "%")]
     refused = Evidence("GetRecords refused by the stream", seen.reads_refused, 1, "a minute")
     against = [fact for fact in idle + free if fact.value is not None]
-    return (*behind, *_over(refused), *against)
+    told = (*_over(refused), *against)
+    return (*behind, *told) if told else ()
 
 
 def _stream(seen: Symptoms) -> tuple[Evidence, ...]:

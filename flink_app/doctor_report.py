@@ -12,7 +12,10 @@ from flink_app.doctor import Diagnosis, Verdict
 
 NEXT_STEPS: Final = {  # every one names its section of deploy/RUNBOOK.md
     Verdict.HEALTHY: ("nothing to do; if rows are missing all the same, look at what is rejected", "rejected-ratio"),
-    Verdict.NOT_ENOUGH_DATA: ("ask again when it has run for a minute; if it restarts, see Restarts", "restarts"),
+    Verdict.NOT_ENOUGH_DATA: (
+        "if it has just started, ask again in a minute; if it restarts again and again, or lags all the same",
+        "without-a-verdict",
+    ),
     Verdict.STREAM: ("more shards: `fraud-windows update --set Shards=N`, or a key that spreads", "stream-bound"),
     Verdict.CONSUMER: ("see who else reads the stream, and whether its answers are slow", "consumer-bound"),
     Verdict.CHECKPOINT: ("see where its files go: refused, slow, or too large a state", "checkpoint-bound"),

@@ -121,6 +121,12 @@ def test_without_any_figure_nothing_is_said_to_be_healthy():
     assert verdict(behind_ms=0.0) is Verdict.HEALTHY
 
 
+def test_what_lags_without_a_known_cause_is_not_called_healthy():
+    assert verdict(**LAG) is Verdict.NOT_ENOUGH_DATA  # neither tasks nor CPU: nobody knows what is busy
+    assert verdict(behind_ms=0.0, freshness_ms=doctor.FRESHNESS_MS, tasks=tasks()) is Verdict.NOT_ENOUGH_DATA
+    assert verdict(**LAG, reads_refused=1.0) is verdict(**LAG, cpu_percent=10.0) is Verdict.CONSUMER
+
+
 def test_a_busy_task_alone_is_no_illness():
     assert verdict(**KEEPS_UP, tasks=tasks(windows_busy=1000)) is Verdict.HEALTHY
     assert verdict(**KEEPS_UP, cpu_percent=100.0, rows_refused=50.0) is Verdict.HEALTHY
