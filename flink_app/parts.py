@@ -53,6 +53,7 @@ class Job:
             idle_final_ms=idle_ms if self.chunks is None else None,
             bucket_keys=bucket_keys(state.buckets),
             forwards_events=bool(self.plan.natives),
+            writes_live=features.enabled,
         )
 
 

@@ -133,7 +133,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Features:
-    """The DynamoDB table; `enabled` false writes files only. A shorter emit interval: fresher rows, more writes."""
+    """The DynamoDB table; `enabled` false writes files only, and computes no live rows.
+
+    A shorter emit interval: fresher rows, more writes.
+    """
 
     enabled: bool = _flag(True)
     table: str = _name("a DynamoDB table", "")

@@ -99,7 +99,7 @@ class FeatureBucket:
         self._check_buckets()
         self._groups = [Slices(specs, slice_ms, self._customers) for slice_ms, specs in grid_groups(settings.specs)]
         self._windows = [
-            WindowOutput(group, position, self._customers, self.progress.final_until)
+            WindowOutput(group, position, self._customers, self.progress.final_until, writes_live=settings.writes_live)
             for group in self._groups
             for position in range(len(group.specs))
         ]
@@ -289,6 +289,8 @@ class FeatureBucket:
         """With HAVING there was no live row before. And a sink's buffer that is restored at another parallelism may
         hand over an older row after a newer one, so the windows that were open at a restore are written once more.
         """
+        if not self._settings.writes_live:
+            return
         if window.tracker.has_live_rows:
             rows = rows.where(rows.ends <= self._doubtful_until)
         if len(rows):

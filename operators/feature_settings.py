@@ -22,6 +22,7 @@ class FeatureSettings:
         idle_final_ms: silence after which the last windows become final without a watermark; None: never (archive).
         bucket_keys: every key that the gate gives out; empty: not checked.
         forwards_events: whether native windows want the accepted events, one by one.
+        writes_live: whether somebody stores live rows; if not, none are computed.
     """
 
     contract: Contract
@@ -33,6 +34,7 @@ class FeatureSettings:
     idle_final_ms: int | None
     bucket_keys: tuple[int, ...] = ()
     forwards_events: bool = False
+    writes_live: bool = True
 
     def __post_init__(self) -> None:
         if self.dedup_ttl_ms < self.contract.lateness_ms:

@@ -19,12 +19,15 @@ class WindowOutput:
         position: of the window file within the slices' group.
         customers: names behind the customer codes.
         final_until: windows that end at or before it have been written, live and final, before this object was made.
+        writes_live: whether anybody wants live rows.
     """
 
-    def __init__(self, slices: Slices, position: int, customers: Interner, final_until: int) -> None:
+    def __init__(
+        self, slices: Slices, position: int, customers: Interner, final_until: int, *, writes_live: bool = True
+    ) -> None:
         self.spec = slices.specs[position]
         self.slices = slices
-        self.tracker = WindowTracker(self.spec, slices.slice_ms, final_until)
+        self.tracker = WindowTracker(self.spec, slices.slice_ms, final_until, writes_live)
         self._revision = slices.layout.revisions[position]
         self._maker = RowMaker(self.spec, slices.layout, position, customers)
         self._final_schema = final_schema(self.spec)

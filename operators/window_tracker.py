@@ -56,11 +56,13 @@ class WindowTracker:
         spec: the window file.
         slice_ms: length of the slices that report changes.
         live_until: windows that end at or before it have been written live.
+        writes_live: whether anybody wants live rows.
     """
 
     spec: WindowSpec
     slice_ms: int
     live_until: int
+    writes_live: bool = True
     grids: tuple[Grid, ...] = field(init=False)
     _changed: Changes = field(default_factory=dict)  # since the last tick
     _unshown: Changes = field(default_factory=dict)  # since the last early step; only with `emit: EVERY …`
@@ -72,7 +74,7 @@ class WindowTracker:
     @property
     def has_live_rows(self) -> bool:
         """A live row cannot be taken back, so HAVING writes final rows only."""
-        return self.spec.having is None
+        return self.writes_live and self.spec.having is None
 
     @property
     def has_changes(self) -> bool:

@@ -13,7 +13,7 @@ from operators.expressions import Call, Column, Literal
 from operators.feature_rows import instant
 from operators.window_spec import Granularity
 from tests.bucket_harness import T0, Bucket, payment, settings
-from tests.delivered import CUSTOMER_SPEND
+from tests.delivered import CARD_VELOCITY, CUSTOMER_SPEND
 
 # midnight is inside the window: [23:59:59.500, 00:00:00.500) of the first of January
 MIDNIGHT = T0 + 43_200_000
@@ -81,3 +81,18 @@ def test_with_having_only_final_rows_are_written_and_only_those_that_it_keeps():
     bucket.end()
     assert {customer for _, customer, _ in bucket.final()} == {"anna"}
     assert {row["customer_id"] for row in bucket.out["live"]} == {"anna"}, "written once, when nothing can change it"
+
+
+def test_without_a_features_table_no_live_row_is_computed_and_final_rows_are_the_same():
+    with_having = dataclasses.replace(CUSTOMER_SPEND, having=MORE_THAN_ONE)
+    sent = [(payment("anna", T0 + 700 * number, number), T0 + 700 * number) for number in range(60)]
+    both = [Bucket(settings(specs=(CARD_VELOCITY, with_having), writes_live=writes)) for writes in (True, False)]
+    for bucket in both:
+        for start in range(0, len(sent), 7):
+            bucket.send(sent[start : start + 7])
+            bucket.tick(sent[start][1])
+        bucket.end()
+    stored, files_only = both
+    assert stored.final() == files_only.final()
+    assert stored.out["live"]
+    assert not files_only.out["live"]
