@@ -35,7 +35,7 @@ demo: setup ## 100,000 payments through the whole job on this machine: Kinesis, 
 	@$(BIN)/python -m flink_app.demo
 
 test: setup ## all tests (under 15 minutes)
-	@$(BIN)/pytest --numprocesses=2 --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 
 test-unit: $(VENV) ## tests of pure logic, no Flink, no AWS (under 30 seconds)
 	@$(BIN)/pytest --numprocesses=auto -m "not flink and not e2e and not slow"

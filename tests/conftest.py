@@ -17,12 +17,13 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-hypothesis.settings.register_profile("project", deadline=None, print_blob=True)  # no wall clock in a verdict
+hypothesis.settings.register_profile("project", deadline=None, print_blob=True, max_examples=50)  # no wall clock
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)  # make laws
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 
 STAGED = {  # files whose tests share the stage, below: make test gives them a process, and everything else another
+    "test_doctor.py",
     "test_dropped_in_windows.py",
     "test_end_to_end.py",
     "test_faults_together.py",
@@ -41,7 +42,7 @@ class StageApart(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return StageApart(config, log)
+    return StageApart(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(items):

@@ -158,6 +158,7 @@ def test_a_properties_file_that_is_absent_or_no_json(tmp_path, fraud_windows):
     assert problem.startswith(f"{broken}:1:31: not JSON: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "services"),
     [
@@ -250,6 +251,7 @@ def test_properties_that_contradict_the_contract_are_told_together():
 NO_WINDOWS = "sql/windows: no window files; add one SELECT per file, e.g. windows/velocity.sql"
 
 
+@pytest.mark.slow
 def test_run_without_window_files_is_refused_before_anything_starts(tmp_path, checkout):
     windows = checkout / "sql" / "windows"
     windows.rename(tmp_path / "kept")

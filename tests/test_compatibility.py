@@ -97,12 +97,14 @@ def counts_after_a_restore(size_ms):
     return {end: row["tx_count"] for (name, _, end), row in sorted(again.final().items()) if name == "wide"}
 
 
+@pytest.mark.slow
 def test_a_window_as_long_as_the_reach_has_all_its_events():
     counts = counts_after_a_restore(1_200_000)
     assert len(counts) == L // 5_000
     assert set(counts.values()) == {120}
 
 
+@pytest.mark.slow
 def test_a_window_longer_than_the_reach_lacks_events_at_first():
     assert min(counts_after_a_restore(1_500_000).values()) < 150 - 25
 

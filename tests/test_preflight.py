@@ -48,6 +48,7 @@ def problems(read):
     return error.value.problems
 
 
+@pytest.mark.slow
 def test_nothing_there_at_all_is_one_line():
     nowhere = aws.LocalAws("embedded", f"http://127.0.0.1:{free_port()}")
     (problem,) = problems(properties(nowhere))
