@@ -40,6 +40,7 @@ def job_properties(payload: Payload, output: Path, *, separate_workers: bool) ->
         {
             "Source": {"kind": "archive", "path": str(payload.raw)},
             "Features": {"enabled": "false"},
+            "State": {"buckets": "4"},  # for parallelism 1, as the README advises
             "History": {"path": f"file://{output}/features"},
             "Quarantine": {"path": f"file://{output}/quarantine"},
             "Account": {"path": f"file://{output}/account"},
