@@ -39,7 +39,7 @@ ARCHIVE_GB_MONTH: Final = 0.004  # $ Glacier Instant Retrieval, the rest of six 
 
 # ---- what the job does
 CPU_US: Final = (
-    80.0  # per event; 57 measured on an archive (docs/benchmark.md), Kinesis and checkpoints on top are assumed
+    80.0  # per event; 47 measured on an archive (docs/benchmark.md), Kinesis and checkpoints on top are assumed
 )
 CPU_SHARE: Final = 0.7  # of a KPU's CPU that is planned for
 BATCH_ROWS: Final = 25  # of a BatchWriteItem

@@ -17,6 +17,7 @@ WINDOWS = (
     Shape("customer_spend_5m", 300, 300),
     Shape("customer_spend_15m", 900, 900),
 )
+LIVE_COUNTED = 0.87  # a payment, of the same payments, in the last benchmark with live rows: docs/benchmark.md at 15bb97a
 BENCHMARK = (ROOT / "docs" / "benchmark.md").read_text()
 
 
@@ -28,8 +29,7 @@ def test_the_rows_are_those_that_the_benchmark_counted():
         rows = final_rows_per_event(workload, [window], seconds=100) * 1_000_000
         if window.size < 900:  # a window much longer than the stream: one or two of them, by its place in the hour
             assert rows == pytest.approx(counted[window.name], rel=0.15), window.name
-    live = float(re.search(r"rows out per event: live \|[^|]*\| ([\d.]+)", BENCHMARK)[1])
-    assert live <= live_rows_per_event(workload, WINDOWS, seconds=100) <= live * 1.25
+    assert LIVE_COUNTED <= live_rows_per_event(workload, WINDOWS, seconds=100) <= LIVE_COUNTED * 1.25
 
 
 def test_rows_of_rare_and_of_busy_customers():
