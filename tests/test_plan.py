@@ -17,7 +17,7 @@ WINDOWS = (
     Shape("customer_spend_5m", 300, 300),
     Shape("customer_spend_15m", 900, 900),
 )
-LIVE_COUNTED = 0.87  # a payment, of the same payments, in the last benchmark with live rows: docs/benchmark.md at 15bb97a
+LIVE_COUNTED = 0.87  # a payment, of the same ones, in the last benchmark with live rows, docs/benchmark.md at 15bb97a
 BENCHMARK = (ROOT / "docs" / "benchmark.md").read_text()
 
 
