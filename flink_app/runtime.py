@@ -19,7 +19,6 @@ from pyflink.common import Configuration, Types
 from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream, KeyedStream, ProcessFunction, StreamExecutionEnvironment
 from pyflink.datastream.data_stream import _create_j_data_stream_python_function_info
-from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction
 from pyflink.java_gateway import get_gateway
 from pyflink.table import Schema, StreamTableEnvironment, Table
 from pyflink.util.java_utils import add_jars_to_context_class_loader, get_field, get_j_env_configuration
@@ -152,6 +151,8 @@ def process_one_by_one(
     With common bundles Flink would hand over a thousand before it looks at the results, and neither a watermark nor a
     checkpoint barrier could pass meanwhile.
     """
+    from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction  # noqa: PLC0415  Beam: seconds
+
     jvm = get_gateway().jvm
     configuration = jvm.org.apache.flink.configuration.Configuration()
     configuration.addAll(get_j_env_configuration(stream._j_data_stream.getExecutionEnvironment()))  # noqa: SLF001
