@@ -21,7 +21,7 @@ JAR_SOURCES := deploy/jar/pom.xml $(shell find deploy/jar/src -type f 2>/dev/nul
 ON_THE_SERVICE := python-dateutil six urllib3 # what the packaged wheels need and apache-flink brings
 TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
 
-.PHONY: help setup jar package demo test test-unit laws fuzz check format bench faults mutants lock clean local-up local-down
+.PHONY: help setup jar package demo test test-unit laws fuzz check format bench faults soak mutants lock clean local-up local-down
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ format: $(VENV) ## let ruff format and fix what it can
 
 faults: setup ## every fault × every law on a real cluster (an hour; make faults FAULTS="--only DynamoDB --seeds 1", FAULTS=--list)
 	@$(BIN)/python -m tests.faults $(FAULTS)
+
+soak: setup ## a day of the stream in half an hour: memory, state and files must stay flat (make soak SOAK="--hours 2")
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)

@@ -27,7 +27,7 @@ from tests.faults.proxy import FaultProxy, Rule
 SPEED = 20
 CUSTOMERS, RATE = 40, 200.0  # records a second of wall clock
 WARM = 2_000  # records that are read before anything happens: more than 3 minutes of the stream
-SPAN_MS = 6 * 3_600_000  # so far back the stream's time begins: it must not overtake the wall clock
+SPAN_MS = 6 * 3_600_000
 SLICE = 200
 PATIENCE = 300  # seconds that anything may take on a busy machine; no verdict hangs on it
 TROUBLE = Shares(duplicates=0.04, late=0.08, too_late=0.01, malformed=0.02, future=0.01)
@@ -65,6 +65,8 @@ class Scene:
         seed: of the payments.
         settings: Flink options of this job alone.
         parallelism: of the job.
+        speed: of the stream's time, against the wall clock.
+        span_ms: so far behind the wall clock it begins, as it must not overtake it.
         job: the id of the job that runs now.
         base_ms: first arrival time, as the job is told.
         real_ms: when that was.
@@ -76,6 +78,8 @@ class Scene:
     seed: int
     settings: Mapping[str, str]
     parallelism: int = 2
+    speed: int = SPEED
+    span_ms: int = SPAN_MS
     job: str = ""
     base_ms: int = 0
     real_ms: int = 0
@@ -156,13 +160,17 @@ class Scene:
 
     # ---- the payments
 
+    def stream_ms(self, now_ms: float) -> float:
+        """How far the stream's time is at a wall clock time."""
+        return (now_ms - self.real_ms) * self.speed
+
     def start_clock(self) -> None:
-        """From now on arrival times run SPEED times as fast as the wall clock, SPAN_MS behind it at first."""
+        """From now on arrival times run `speed` times as fast as the wall clock, `span_ms` behind it at first."""
         self.real_ms = int(time.time() * 1000) + 300
-        self.base_ms = self.real_ms - SPAN_MS
+        self.base_ms = self.real_ms - self.span_ms
 
         def arrival(at: float, _key: str) -> float:
-            return self.base_ms / 1000 + (at - self.real_ms / 1000) * SPEED
+            return (self.base_ms + self.stream_ms(at * 1000)) / 1000
 
         self.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(arrival)))
 
