@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Group
 from rich.table import Table
 
-from operators.buckets import MAX_PARALLELISM
+from operators.buckets import LIVE_WRITERS, MAX_PARALLELISM
 from operators.window_spec import WindowSpec
 
 # ---- what a service does and takes; sources beside it
@@ -38,12 +38,10 @@ S3_GB_MONTH: Final = 0.023  # $ standard, the first 30 days
 ARCHIVE_GB_MONTH: Final = 0.004  # $ Glacier Instant Retrieval, the rest of six months
 
 # ---- what the job does
-CPU_US: Final = (
-    80.0  # per event; 47 measured on an archive (docs/benchmark.md), Kinesis and checkpoints on top are assumed
-)
+CPU_US: Final = 80.0  # per event; 47 measured on an archive (docs/benchmark.md), Kinesis and checkpoints are assumed
 CPU_SHARE: Final = 0.7  # of a KPU's CPU that is planned for
 BATCH_ROWS: Final = 25  # of a BatchWriteItem
-BATCH_MS: Final = 6.0  # round trip, assumed; one request in flight per subtask (DECISIONS 9)
+BATCH_MS: Final = 6.0  # round trip, assumed; each writer has one request in flight (DECISIONS 9)
 CHECKPOINTS_PER_HOUR: Final = 60  # of deploy/stack.yaml
 REQUESTS_PER_FILE: Final = 4  # start, part, completion, marker
 COMMIT_SECONDS: Final = 10  # within which all subtasks commit their files, assumed
@@ -139,9 +137,9 @@ def needs_of(workload: Workload, windows: Sequence[Shape]) -> Needs:
     rate = workload.rate
     live, final = (rows(workload, windows) * rate for rows in (live_rows_per_event, final_rows_per_event))
     shards = max(1, math.ceil(rate / SHARD_RECORDS), math.ceil(rate * workload.event_bytes / SHARD_BYTES))
-    writers = math.ceil(live / (BATCH_ROWS * 1000 / BATCH_MS))
+    writing = math.ceil(live / (BATCH_ROWS * 1000 / BATCH_MS) / LIVE_WRITERS)
     by_cpu = math.ceil(rate * CPU_US / 1e6 / CPU_SHARE)
-    parallelism = max(shards, writers, by_cpu)
+    parallelism = max(shards, writing, by_cpu)
     kpus = max(1, by_cpu, math.ceil(parallelism / SUBTASKS_PER_KPU))
     files = CHECKPOINTS_PER_HOUR * parallelism * (2 + len(windows))  # raw, account, and each feature set
     raw_gb_month = rate * workload.event_bytes * RAW_COMPRESSION * 86_400 * 30 / 1e9
@@ -220,9 +218,9 @@ def report(workload: Workload, windows: Sequence[Shape], factors: Sequence[float
 
 
 def plan_tables(workload: Workload, windows: Sequence[Shape], natives: Sequence[str]) -> Group:
-    """The report for a person, for 1, 10 and 100 times the workload."""
-    factors = (1, 10, 100)
-    needs = Table("", *(f"{factor}×" for factor in factors), box=None, pad_edge=False)
+    """The report for a person, for 1, 10, 100 … times the workload, to a million payments a second."""
+    factors = [10**power for power in range(7) if power <= 2 or workload.rate * 10**power <= 1_000_000]
+    needs = Table("", *(f"{factor:,}×" for factor in factors), box=None, pad_edge=False)
     for column in needs.columns[1:]:
         column.justify = "right"
     for name, cells in report(workload, windows, factors):

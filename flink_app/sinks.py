@@ -15,11 +15,11 @@ from flink_app import runtime
 from flink_app.parts import Job
 from flink_app.planner import NativeWindow
 from flink_app.sql_templates import columns, endpoint_option, names, statements, text, told_with_file
-from operators.buckets import REJECTED_BUCKET
+from operators.buckets import LIVE_WRITERS, REJECTED_BUCKET
 from operators.contract import Contract
 from operators.feature_bucket import ACCOUNT_SCHEMA
 from operators.feature_rows import final_schema, live_schema
-from operators.feature_windows_shell import LIVE_WRITERS, live_exit
+from operators.feature_windows_shell import live_exit
 from operators.packing import REJECT_SCHEMA
 
 _FINAL_HEAD: Final = "customer_id STRING, window_start TIMESTAMP(3), window_end TIMESTAMP(3)"

@@ -19,6 +19,7 @@ from typing import Final
 
 MAX_PARALLELISM: Final = 128
 REJECTED_BUCKET: Final = -1
+LIVE_WRITERS: Final = 4  # DynamoDB sinks in each subtask; a bucket's rows always take the same one, in their order
 
 _WORD: Final = 0xFFFFFFFF
 

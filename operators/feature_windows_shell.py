@@ -14,6 +14,7 @@ from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueSt
 
 from operators.arrival_clock import ArrivalClock
 from operators.bucket_state import BucketState
+from operators.buckets import LIVE_WRITERS
 from operators.feature_bucket import END_OF_STREAM, LIVE, Exit, FeatureBucket
 from operators.feature_settings import FeatureSettings
 from operators.operator_stats import METRIC_GROUP, READINGS, TOTALS, OperatorStats
@@ -21,8 +22,6 @@ from operators.operator_stats import METRIC_GROUP, READINGS, TOTALS, OperatorSta
 # The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an
 # expired log would leave the windows around the pause without their first half.
 _LOG_SAFETY_TTL = Time.days(400)
-
-LIVE_WRITERS = 4  # DynamoDB sinks in each subtask; a bucket's rows always take the same one, so they keep their order
 
 
 @dataclass

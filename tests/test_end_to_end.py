@@ -1,4 +1,7 @@
-"""The job on Kinesis, DynamoDB and S3 from end to end: what one run can show, against generator and oracle."""
+"""The job on Kinesis, DynamoDB and S3 from end to end: what one run can show, against generator and oracle.
+
+The same on the embedded AWS, with the stream on kinesis-local, resharded under load, and (make localstack) on LocalStack.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,18 @@ import pytest
 
 from flink_app.features_table import differences
 from tests import oracle
-from tests.e2e_kinesis_run import EVENTS, SEED
+from tests.e2e_kinesis_run import SEED
 from tests.e2e_stage import MASKING_KEY
 
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def run(kinesis_run):
-    return kinesis_run
+RUNS = ["kinesis_run", "resharded_run", pytest.param("localstack_run", marks=pytest.mark.localstack)]
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request):
+    return request.getfixturevalue(request.param)
 
 
 def test_every_record_leaves_by_one_exit_and_by_the_one_that_the_generator_meant(run):
@@ -31,7 +37,7 @@ def test_every_record_leaves_by_one_exit_and_by_the_one_that_the_generator_meant
 
 def test_the_raw_archive_has_every_record_that_was_sent_byte_for_byte(run):
     assert Counter(record.data for record in run.records) == run.world.sent
-    assert len({(record.shard, record.number) for record in run.records}) == EVENTS
+    assert len({(record.shard, record.number) for record in run.records}) == len(run.records)
 
 
 def test_every_rejected_record_is_in_the_quarantine_with_raw_bytes_reason_and_detail(run):
@@ -86,3 +92,8 @@ def test_personal_data_and_the_masking_key_are_in_no_output_and_no_log(run):
     for output in outputs:
         assert "@example.com" not in output
         assert MASKING_KEY not in output
+
+
+def test_records_came_from_shards_that_were_split_or_merged_and_from_those_that_followed(resharded_run):
+    world = resharded_run.world
+    kinesis = world.stage.aws.client("kinesis")

@@ -8,8 +8,8 @@ import pytest
 from pyflink.datastream import TimeDomain
 
 from operators import feature_windows_shell
-from operators.buckets import bucket_keys
-from operators.feature_windows_shell import LIVE_WRITERS, FeatureWindows
+from operators.buckets import LIVE_WRITERS, bucket_keys
+from operators.feature_windows_shell import FeatureWindows
 from tests.bucket_harness import T0, Bucket, MapState, ValueState, payment, settings
 
 

@@ -8,8 +8,19 @@ import re
 import pytest
 
 from flink_app.local.places import ROOT
-from flink_app.plan import Shape, Workload, final_rows_per_event, limits_of, live_rows_per_event, needs_of, report
-from operators.buckets import MAX_PARALLELISM
+from flink_app.plan import (
+    BATCH_MS,
+    BATCH_ROWS,
+    Shape,
+    Workload,
+    final_rows_per_event,
+    limits_of,
+    live_rows_per_event,
+    needs_of,
+    plan_tables,
+    report,
+)
+from operators.buckets import LIVE_WRITERS, MAX_PARALLELISM
 
 WINDOWS = (
     Shape("card_velocity", 30, 5),
@@ -81,7 +92,19 @@ def test_the_limit_that_comes_first_stands_first():
     assert limits_of(Workload(1_000, 1e6, largest_share=0), WINDOWS)[-1].rate == math.inf
 
 
-def test_the_report_has_a_column_for_each_factor_up_to_a_million_payments_a_second():
+@pytest.mark.parametrize(("rate", "columns"), [(1_000, 4), (10_000, 3), (50_000, 3), (100, 5)])
+def test_the_plan_goes_on_to_a_million_payments_a_second(rate, columns):
+    needs, *_ = plan_tables(Workload(rate, rate * 100), WINDOWS, []).renderables
+    told = [column.header for column in needs.columns[1:]]
+    assert told == ["1×", "10×", "100×", "1,000×", "10,000×"][:columns]
+
+
+def test_more_writers_than_cpu_or_shards_ask_for_parallelism():
+    needs = needs_of(Workload(rate=9_000, customers=1e9, late_share=0), [Shape("card_velocity", 300, 1)])
+    assert needs.parallelism == math.ceil(needs.live_rows / (LIVE_WRITERS * BATCH_ROWS * 1_000 / BATCH_MS))
+
+
+def test_the_report_has_a_cell_for_each_factor():
     rows = dict(report(Workload(10_000, 1e6), WINDOWS, [1, 10, 100]))
     assert rows["payments a second"] == ["10,000", "100,000", "1,000,000"]
     parts = [float(cells[2].replace(",", "")) for name, cells in rows.items() if name.startswith("$ an hour: ")]

@@ -16,10 +16,11 @@ from typing import Any
 from flink_app.generate import Chunk, payments
 from tests import oracle
 from tests.e2e_stage import Key, Raw, Row, Stage
-from tests.faults import answers, kinesis_local
+from tests.faults import answers
 from tests.faults.proxy import Rule
 from tests.faults.scene import CUSTOMERS, PATIENCE, SPEED, TROUBLE, Act, Scene, squeezed
 from tests.faults.story import Fault
+from tests.kinesis_local import is_closed, merge_two_shards, missing, on_kinesis_local, settle, split_a_shard
 
 POISON = 10_000
 HOT = "c000000"
@@ -188,44 +189,25 @@ class Resharding(Fault):
     name = "resharding"
 
     def missing(self) -> str:
-        return kinesis_local.missing()
+        return missing()
 
-    @contextlib.contextmanager
-    def opened(self, stage: Stage) -> Iterator[Stage]:
-        with kinesis_local.kinesis_local(stage.folder / "kinesis-local.log") as endpoint:
-            stage.proxy.upstreams["kinesis"] = endpoint
-            try:
-                yield replace(stage, aws=kinesis_local.WithKinesisLocal(**vars(stage.aws), kinesis=endpoint))
-            finally:
-                del stage.proxy.upstreams["kinesis"]
+    def opened(self, stage: Stage) -> contextlib.AbstractContextManager[Stage]:
+        return on_kinesis_local(stage)
 
     def inject(self, scene: Scene) -> None:
         kinesis, stream = scene.stage.aws.client("kinesis"), scene.world.name
-        first, second, third, *_ = sorted(kinesis.list_shards(StreamName=stream)["Shards"], key=_lowest)
-        middle = (_lowest(first) + int(first["HashKeyRange"]["EndingHashKey"])) // 2
-        kinesis.split_shard(StreamName=stream, ShardToSplit=first["ShardId"], NewStartingHashKey=str(middle))
-        self._settle(kinesis, stream)
-        kinesis.merge_shards(StreamName=stream, ShardToMerge=second["ShardId"], AdjacentShardToMerge=third["ShardId"])
-        self._settle(kinesis, stream)
+        split_a_shard(kinesis, stream)
+        merge_two_shards(kinesis, stream)
         time.sleep(2)
         kinesis.update_shard_count(StreamName=stream, TargetShardCount=8, ScalingType="UNIFORM_SCALING")
-        self._settle(kinesis, stream)
+        settle(kinesis, stream)
 
     def proof(self, scene: Scene, act: Act) -> str:
         shards = scene.stage.aws.client("kinesis").list_shards(StreamName=scene.world.name)["Shards"]
-        closed = sum("EndingSequenceNumber" in shard["SequenceNumberRange"] for shard in shards)
+        closed = sum(map(is_closed, shards))
         read = len({record.shard for record in scene.world.records()})
         told = f"{len(shards)} shards in the end, {closed} of them closed; records came from {read}"
         return told if len(shards) - closed == 8 and read > 8 else ""
-
-    @staticmethod
-    def _settle(kinesis: Any, stream: str) -> None:
-        time.sleep(0.5)
-        kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
-
-
-def _lowest(shard: Any) -> int:
-    return int(shard["HashKeyRange"]["StartingHashKey"])
 
 
 class Rescaling(Fault):
