@@ -286,10 +286,10 @@ def wait_for(what: str, done: Callable[[], bool], timeout: float) -> float:
 
 
 @contextlib.contextmanager
-def open_stage(folder: Path) -> Iterator[Stage]:
-    """Start both, end both."""
+def open_stage(folder: Path, another: contextlib.AbstractContextManager[LocalAws] | None = None) -> Iterator[Stage]:
+    """Start both, end both; `another` AWS instead of the embedded one."""
     assert JAR.exists(), f"{JAR} is missing; build it with: make jar"
-    with embedded_aws(folder / "aws") as aws, FaultProxy(aws.endpoint) as proxy:
+    with another or embedded_aws(folder / "aws") as aws, FaultProxy(aws.endpoint) as proxy:
         aws.client("s3").create_bucket(Bucket=PROXIED_BUCKET)
         settings = ClusterSettings(
             slots=SLOTS,

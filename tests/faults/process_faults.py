@@ -101,16 +101,16 @@ class CheckpointTimesOut(_Restarting):
 
     name = "checkpoint times out"
     run = "processes"
-    settings = MappingProxyType({"execution.checkpointing.timeout": "8 s"})
+    settings = MappingProxyType({"execution.checkpointing.timeout": "20 s"})
 
     def inject(self, scene: Scene) -> None:
         pids = processes.workers(scene.cluster)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(14)
+        time.sleep(30)
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-        scene.act.told = f"{len(pids)} workers stopped for 14 s"
+        scene.act.told = f"{len(pids)} workers stopped for 30 s"
 
     def is_over(self, scene: Scene) -> bool:
         return scene.failed_checkpoints() > scene.act.failed_before
