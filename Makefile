@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory --jobs=3 # virtual environment, jar and plugin
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each Python process would compile all its libraries again: 5 s of CPU
 
 PYTHON ?= python3.11
+PYTHON313 ?= python3.13
 MVN ?= mvn
 UV_VERSION := 0.13.8
 FLINK_VERSION := 1.20.1
@@ -18,6 +19,8 @@ VENV := .venv/.stamp
 JAR := deploy/jar/target/fraud-windows-connectors.jar
 S3_PLUGIN := .local/plugins/s3-fs-hadoop/flink-s3-fs-hadoop-$(FLINK_VERSION).jar
 JAR_SOURCES := deploy/jar/pom.xml $(shell find deploy/jar/src -type f 2>/dev/null)
+LOCALSTACK_VENV := .local/localstack/venv/.stamp
+LOCALSTACK_DYNAMODB := .local/localstack/root/var/lib/localstack/lib/dynamodb-local/2/DynamoDBLocal.jar
 ON_THE_SERVICE := python-dateutil six urllib3 # what the packaged wheels need and apache-flink brings
 TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
 
@@ -67,6 +70,9 @@ faults: setup ## every fault × every law on a real cluster (an hour; make fault
 soak: setup ## a day of the stream in half an hour: memory, state and files must stay flat (make soak SOAK="--hours 2")
 	@$(BIN)/python -m tests.soak $(SOAK)
 
+localstack: setup $(LOCALSTACK_VENV) $(LOCALSTACK_DYNAMODB) ## the end-to-end test against LocalStack itself, without Docker (Python 3.13, npm, 500 MB; 3 minutes)
+	@$(BIN)/python -m tests.localstack
+
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
@@ -86,6 +92,9 @@ lock: ## pin all requirements anew (both files together: the local AWS stand-in 
 	{ sed -n 1p deploy/requirements.txt; printf 'boto3\nmsgspec\n' | $(BIN)/uv pip compile - --quiet --no-header --annotation-style line --generate-hashes \
 	  --python-version 3.11 --python-platform x86_64-manylinux2014 --constraint requirements.txt $(addprefix --no-emit-package ,$(ON_THE_SERVICE)); } > deploy/requirements.new
 	mv deploy/requirements.new deploy/requirements.txt
+	cd tests/localstack
+	{ sed -n 1p requirements.txt; ../../$(BIN)/uv pip compile requirements.in --quiet --upgrade --python-version 3.13 --no-header --annotation-style line; } > requirements.new
+	mv requirements.new requirements.txt
 
 clean: ## everything that was built or downloaded
 	@[ ! -x $(BIN)/fraud-windows ] || $(BIN)/fraud-windows local down
@@ -123,3 +132,20 @@ $(S3_PLUGIN):
 	$(MVN) --quiet --batch-mode -Dstyle.color=never org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
 	  -Dartifact=org.apache.flink:flink-s3-fs-hadoop:$(FLINK_VERSION) -DoutputDirectory=$(abspath $(@D))
 	took "S3 filesystem plugin"
+
+$(LOCALSTACK_VENV): tests/localstack/requirements.txt | $(VENV)
+	@$(TIMED)
+	$(PYTHON313) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { echo "error: $(PYTHON313) is no Python 3.13, which LocalStack needs · install it, or name it: make localstack PYTHON313=/path/to/python3.13"; exit 2; }
+	command -v npm >/dev/null || { echo "error: npm not found · LocalStack's Kinesis comes by npm and runs on node · install both"; exit 2; }
+	printf '\033[36m▸\033[0m %s\n' "LocalStack from tests/localstack/requirements.txt (350 MB)"
+	[ -x $(@D)/bin/python ] || $(PYTHON313) -m venv $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $<
+	touch $@
+	took "LocalStack"
+
+$(LOCALSTACK_DYNAMODB): tests/localstack/dynamodb/pom.xml tests/localstack/dynamodb/src/LoopbackDynamoDb.java
+	@$(TIMED)
+	printf '\033[36m▸\033[0m %s\n' "DynamoDB Local (50 MB)"
+	$(MVN) --quiet --batch-mode -Dstyle.color=never --file $< package -Dto=$(abspath $(@D))
+	touch $@
+	took "DynamoDB Local"

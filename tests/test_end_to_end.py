@@ -1,6 +1,7 @@
 """The job on Kinesis, DynamoDB and S3 from end to end: what one run can show, against generator and oracle.
 
-The same on the embedded AWS, with the stream on kinesis-local, resharded under load, and (make localstack) on LocalStack.
+The same on the embedded AWS, with the stream on kinesis-local and resharded under load, and (make localstack) on
+LocalStack.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import pytest
 
 from flink_app.features_table import differences
 from flink_app.local.aws import SHARDS
-from tests import e2e_kinesis_run, kinesis_local, localstack, oracle
+from tests import e2e_kinesis_run, kinesis_local, oracle
 from tests.e2e_kinesis_run import SEED
 from tests.e2e_stage import MASKING_KEY, open_stage
+from tests.localstack import endpoint
 
 pytestmark = pytest.mark.e2e
 
@@ -30,16 +32,20 @@ def resharded_run(stage):
 
 @pytest.fixture(scope="module")
 def localstack_run(tmp_path_factory):
-    if lacking := localstack.missing():
+    if lacking := endpoint.missing():
         pytest.skip(f"LocalStack: {lacking}")
-    with open_stage(tmp_path_factory.mktemp("localstack"), localstack.localstack_aws()) as stage:
+    with open_stage(tmp_path_factory.mktemp("localstack"), endpoint.localstack_aws()) as stage:
         yield e2e_kinesis_run.localstack_run(stage)
 
 
-RUNS = ["kinesis_run", "resharded_run", pytest.param("localstack_run", marks=pytest.mark.localstack)]
-
-
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("kinesis_run", id="embedded"),
+        pytest.param("resharded_run", id="resharded"),
+        pytest.param("localstack_run", id="localstack", marks=pytest.mark.localstack),
+    ],
+)
 def run(request):
     return request.getfixturevalue(request.param)
 
