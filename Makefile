@@ -70,7 +70,7 @@ faults: setup ## every fault × every law on a real cluster (an hour; make fault
 soak: setup ## a day of the stream in half an hour: memory, state and files must stay flat (make soak SOAK="--hours 2")
 	@$(BIN)/python -m tests.soak $(SOAK)
 
-localstack: setup $(LOCALSTACK_VENV) $(LOCALSTACK_DYNAMODB) ## the end-to-end test against LocalStack itself, without Docker (Python 3.13, npm, 500 MB; 3 minutes)
+localstack: setup $(LOCALSTACK_VENV) $(LOCALSTACK_DYNAMODB) ## the end-to-end test against LocalStack itself, without Docker (Python 3.13, npm, 400 MB; 3 minutes)
 	@$(BIN)/python -m tests.localstack
 
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")

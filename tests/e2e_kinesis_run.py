@@ -34,7 +34,7 @@ class Load:
 
 EMBEDDED = Load(5_000, 400)
 KINESIS_LOCAL = Load(3_000, 200)
-LOCALSTACK = Load(1_000, 40, customers=30)  # a call through its gateway takes some twenty times as long
+LOCALSTACK = Load(1_000, 40, customers=30)  # a call takes up to 16 times as long there
 
 
 @dataclass(frozen=True)

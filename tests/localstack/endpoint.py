@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 
 from flink_app.local.aws import LOCALSTACK_IMAGE, LocalAws, create_resources
@@ -25,9 +27,11 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def localstack_aws() -> Iterator[LocalAws]:
-    """It, with stream, table and bucket."""
+    """It, with stream, table and bucket. Raises HTTPError where something else answers."""
     with contextlib.ExitStack() as cleanup:
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "").rstrip("/") or cleanup.enter_context(_in_docker())
+        with urllib.request.urlopen(f"{endpoint}/_localstack/info") as answer:  # MiniStack has no such page
+            print(f"LocalStack {json.load(answer)['version']}: {endpoint}")
         aws = LocalAws("localstack", endpoint)
         create_resources(aws)
         yield aws
@@ -35,10 +39,11 @@ def localstack_aws() -> Iterator[LocalAws]:
 
 @contextlib.contextmanager
 def _in_docker() -> Iterator[str]:
-    from testcontainers.community.localstack import LocalStackContainer
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import HttpWaitStrategy
 
-    container = LocalStackContainer(LOCALSTACK_IMAGE, region_name="us-east-1")
-    container.with_services("kinesis", "dynamodb", "s3").with_env("KINESIS_LATENCY", "0")
+    container = DockerContainer(LOCALSTACK_IMAGE).with_envs(SERVICES="kinesis,dynamodb,s3", KINESIS_LATENCY="0")
     container.ports = {str(_PORT): ("127.0.0.1",)}  # a free port, of the loopback only
+    container.waiting_for(HttpWaitStrategy(_PORT, "/_localstack/health").with_startup_timeout(180))
     with container:
-        yield container.get_url()
+        yield f"http://127.0.0.1:{container.get_exposed_port(_PORT)}"
