@@ -1,12 +1,14 @@
-"""`make bench`: the job beside native Flink SQL, on the same payments, in the same hour.
+"""`make bench`: the job beside its peers, on the same payments, in the same hour.
 
-python -m tests.bench [--events N] [--rounds N] [--backend heap --backend rocksdb] [--limit SECONDS] [--no-profile]
+python -m tests.bench [--events N] [--rounds N] [--backend heap --backend rocksdb] [--parallelism 1 --parallelism 2]
+                      [--contender NAME …] [--limit SECONDS] [--no-profile] [--no-document]
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -14,73 +16,116 @@ from rich.console import Console
 
 from flink_app.errors import FraudWindowsError
 from flink_app.local.places import ROOT
-from tests.bench import report
-from tests.bench.agreement import compare
-from tests.bench.contenders import CONTENDERS
-from tests.bench.payload import payload
-from tests.bench.race import Result, output_of, race
+from tests.bench import plot, report
+from tests.bench.agreement import compare, lines_out, rows_out
+from tests.bench.contenders import CONTENDERS, NO_BACKEND, Contender, FlinkContender, peers_python
+from tests.bench.payload import Payload, payload
+from tests.bench.process_race import race_process
+from tests.bench.race import race
+from tests.bench.result import Result, Setting
 from tests.bench.stages import Profile, profile
+from tests.bench.truth import oracle_rows
 
 
 def main(
     events: Annotated[int, typer.Option(help="Payments.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(help="Runs of each contender, in turn.")] = 1,
     backend: Annotated[list[str] | None, typer.Option(help="heap, rocksdb; both by default.")] = None,
+    parallelism: Annotated[list[int] | None, typer.Option(help="1, 2, …; 1 by default.")] = None,
     contender: Annotated[list[str] | None, typer.Option(help=f"{', '.join(CONTENDERS)}; all by default.")] = None,
-    limit: Annotated[float, typer.Option(help="Seconds after which a run is stopped.")] = 600,
+    limit: Annotated[float, typer.Option(help="Seconds after which a run is stopped.")] = 120,
     profiled: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile runs at the end.")] = True,
+    document: Annotated[bool, typer.Option(help="Write docs/benchmark.md and .svg.")] = True,
 ) -> None:
-    """Events per second and CPU per event of the job, beside Flink SQL doing the same."""
+    """Events per second and CPU per event of the job, beside others doing the same."""
     console = Console(highlight=False)
-    backends = backend or ["heap", "rocksdb"]
     chosen = [CONTENDERS[name] for name in contender or CONTENDERS]
-    console.print(f"{events:,} payments (made once, about 20 s for a million) …")
-    pay = payload(events)
+    settings = _settings(chosen, backend or ["heap", "rocksdb"], parallelism or [1], events, limit, console)
     results: list[Result] = []
-    agreement = ""
+    counted: dict[int, str] = {}
     for number in range(rounds):
-        first = len(results)
-        for on in backends:
-            for one in chosen:
-                result = race(one, on, pay, limit, console.print)
-                results.append(result)
-                state = "" if result.finished else ", STOPPED at the limit"
-                rates = f"{result.job_rate:,.0f} events/s, steady {result.steady_rate:,.0f}"
-                console.print(f"round {number + 1}, {on}, {one.name}: {result.job_seconds:.1f} s, {rates}{state}")
-        agreement = _compare([r for r in results[first:] if r.finished], events, console)
+        for setting in settings:
+            run = race if isinstance(setting.contender, FlinkContender) else race_process
+            result, told = _judged(setting, run(setting, console.print), console)
+            results.append(result)
+            report.save(results, [])  # what an hour has found survives what comes after it
+            if told:
+                counted[setting.payload.events] = told
+            state = "rows are the oracle's" if result.finished else "STOPPED at the limit"
+            rates = f"{result.cold_rate:,.0f} events/s, warm {result.steady_rate:,.0f}"
+            console.print(
+                f"round {number + 1}, {report.name_of(result)}: {result.cold_seconds:.1f} s, {rates}, {state}"
+            )
     profiles: list[Profile] = []
-    if profiled:
-        for on in backends:
-            for name in ("job", "native") if on == "heap" else ("job",):
-                console.print(f"profile of {name} on {on} …")
-                profiles.append(profile(CONTENDERS[name], on, pay, limit))
+    for setting in settings if profiled else ():
+        if setting.contender in (CONTENDERS["job"], CONTENDERS["native"]) and setting.parallelism == 1:
+            console.print(f"profile of {setting.title} …")
+            profiles.append(profile(setting))
     report.save(results, profiles)
     report.show(results, console)
+    if not document:
+        return
     given = " ".join(sys.argv[1:])
     command = f".venv/bin/python -m tests.bench {given}".strip() if given else "make bench"
-    report.write_document(results, profiles, pay, command, agreement)
-    console.print(f"written: {report.DOCUMENT.relative_to(ROOT)}")
+    agreed = ", ".join(dict.fromkeys(report.name_of(run) for run in results if run.finished))
+    agreement = f"{agreed} ({counted.get(events, 'nobody finished')})"
+    report.write_document(results, profiles, payload(events), command, agreement)
+    plot.draw(results)
+    console.print(f"written: {report.DOCUMENT.relative_to(ROOT)}, {plot.PLOT.relative_to(ROOT)}")
 
 
-def _compare(finished: list[Result], events: int, console: Console) -> str:
-    """All that finished, on every backend, must have the same final rows; says what was compared, deletes the files."""
-    named = {one.name: one for one in CONTENDERS.values()}
-    outputs = {
-        f"{r.contender} on {r.backend}": output_of(named[r.contender], r.backend, events) / "features" for r in finished
-    }
-    first, *others = outputs
-    told = f"nobody to compare {first} with"
-    for other in others:
-        agreement = compare(outputs[first], outputs[other])
+def _settings(
+    chosen: list[Contender], backends: list[str], parallelisms: list[int], events: int, limit: float, console: Console
+) -> list[Setting]:
+    """All runs of a round in their order; makes what they read, so that nobody's clock runs meanwhile."""
+    settings = []
+    for number, parallelism in enumerate(sorted(parallelisms)):
+        for backend in [*backends, NO_BACKEND]:
+            for one in chosen:
+                if backend in one.backends and (one.scales or not number):
+                    pay = _prepared(one, min(events, one.most or events), parallelism, console)
+                    settings.append(Setting(one, pay, backend, parallelism if one.scales else 1, limit))
+    for pay in {setting.payload.events: setting.payload for setting in settings}.values():
+        console.print(f"the oracle's rows of {pay.events:,} payments (once, two minutes for a million) …")
+        oracle_rows(pay)
+    return settings
+
+
+def _prepared(contender: Contender, events: int, parallelism: int, console: Console) -> Payload:
+    console.print(f"{contender.name}: {events:,} payments (made once, about 20 s for a million) …")
+    pay = payload(events)
+    pay.shards(parallelism)
+    if contender == CONTENDERS["spark"]:
+        pay.batches()
+        peers_python()
+    return pay
+
+
+def _judged(setting: Setting, result: Result, console: Console) -> tuple[Result, str]:
+    """The result with its rows counted, and how many there are; a time counts if all rows are the oracle's.
+
+    The files are deleted.
+    """
+    if not result.finished:
+        return result, ""
+    told = ""
+    for folder, layout in setting.contender.layouts.items():
+        agreement = compare(setting.output / folder, layout, oracle_rows(setting.payload))
         if not agreement.is_equal:
-            console.print(f"{first} and {other} do not agree", *agreement.examples, sep="\n")
+            missing, more = agreement.only_second, agreement.only_first
+            console.print(f"{setting.title}: {more} rows ({layout}) are not the oracle's, {missing} are missing")
+            console.print(*agreement.examples, sep="\n")
             raise typer.Exit(1)
-        counts = ", ".join(f"{name} {count:,} rows" for name, count in agreement.rows.items())
-        told = f"{', '.join(outputs)} agree ({counts})"
-    console.print(told)
-    for folder in outputs.values():
-        shutil.rmtree(folder)
-    return told
+        told = ", ".join(f"{name} {count:,} rows" for name, count in agreement.rows.items())
+        if layout == "changelog":
+            result = replace(result, rows_live=lines_out(setting.output / folder))
+        else:
+            result = replace(result, rows_final=sum(agreement.rows.values()))
+    if (setting.output / "account").exists():
+        live, final = rows_out(setting.output, setting.payload.truth)
+        result = replace(result, rows_live=live, rows_final=final)
+    shutil.rmtree(setting.output)
+    return result, told
 
 
 if __name__ == "__main__":

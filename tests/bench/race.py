@@ -1,4 +1,4 @@
-"""One run of one contender on a cluster of its own, and what it took."""
+"""One run of one Flink contender on a cluster of its own, and what it took."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from flink_app.local.cluster import FlinkCluster
 from flink_app.local.cluster_config import ClusterSettings
 from flink_app.local.flink_rest import ENDED, ClusterError
-from tests.bench.agreement import rows_out
-from tests.bench.contenders import Contender
-from tests.bench.payload import BENCH, Payload
+from tests.bench.contenders import FlinkContender
+from tests.bench.payload import BENCH
 from tests.bench.processes import Usage
+from tests.bench.result import FirstRow, Result, Setting, load
 
 POLL_SECONDS: Final = 0.25
 _CHECKPOINTS_MS: Final = 10_000
@@ -38,67 +37,21 @@ _MANAGED: Final = {  # state on the heap leaves managed memory unused, so the he
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a run took. Seconds are wall clock; CPU is the TaskManager's and its workers', without the JobManager's.
-
-    Attributes:
-        contender, backend: who, on what.
-        events: records read; fewer than there are if the time was over.
-        finished: False if the time was over.
-        job_seconds: RUNNING to FINISHED.
-        steady_seconds: from the first records past the reader to FINISHED: without starting workers and compiling.
-        jvm_cpu_seconds, python_cpu_seconds: from submission to the end, start-up of the job included.
-        steady_jvm_seconds, steady_python_seconds: CPU within steady_seconds.
-        jvm_peak_mb, python_peak_mb: resident memory, highest.
-        rows_live, rows_final: rows out.
-        checkpoints: completed.
-        load: of the machine, one-minute average, when it began.
-    """
-
-    contender: str
-    backend: str
-    events: int
-    finished: bool
-    job_seconds: float
-    steady_seconds: float
-    jvm_cpu_seconds: float
-    python_cpu_seconds: float
-    steady_jvm_seconds: float
-    steady_python_seconds: float
-    jvm_peak_mb: float
-    python_peak_mb: float
-    rows_live: int
-    rows_final: int
-    checkpoints: int
-    load: float
-
-    @property
-    def job_rate(self) -> float:
-        """Events a second over the whole job."""
-        return self.events / self.job_seconds
-
-    @property
-    def steady_rate(self) -> float:
-        """Events a second without the start-up."""
-        return self.events / self.steady_seconds
-
-
-@dataclass(frozen=True)
 class Run:
     """A job that has been started.
 
     Attributes:
-        contender, backend, payload: who, on what, of what.
+        setting: who, how, on what.
         cluster, job: where.
         usage: of the TaskManager; holds what it used before the job until it is sampled.
+        started: epoch seconds at which nothing ran yet.
     """
 
-    contender: Contender
-    backend: str
-    payload: Payload
+    setting: Setting
     cluster: FlinkCluster
     job: str
     usage: Usage
+    started: float
 
     def polls(self) -> Iterator[Any]:
         """Flink's description of the job, four times a second until it has ended; usage is fresh each time.
@@ -118,8 +71,8 @@ class Run:
         yield info
 
     def records_past_reader(self, info: Any) -> int:
-        """Records (native) or blobs (job) that have left the step that reads."""
-        steps = [step for step in info["vertices"] if self.contender.gives_work in step["name"]]
+        """Records (peers) or blobs (job) that have left the step that reads."""
+        steps = [step for step in info["vertices"] if _flink(self.setting).gives_work in step["name"]]
         return sum(step["metrics"]["write-records"] for step in steps)
 
     def _checkpoint(self) -> None:
@@ -130,75 +83,79 @@ class Run:
             return
 
 
-def output_of(contender: Contender, backend: str, events: int) -> Path:
-    """Where a contender's rows lie after a run."""
-    return BENCH / "out" / f"{contender.name.replace(' ', '-').replace(',', '')}-{backend}-{events}"
-
-
 @contextmanager
-def started(contender: Contender, backend: str, payload: Payload) -> Iterator[Run]:
+def started(setting: Setting) -> Iterator[Run]:
     """A fresh cluster with the job running; both end with the block."""
-    output = output_of(contender, backend, payload.events)
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    shutil.rmtree(setting.output, ignore_errors=True)
+    setting.output.mkdir(parents=True)
+    contender = _flink(setting)
     settings = ClusterSettings(
-        slots=contender.slots,
-        backend=backend,
+        slots=contender.slots * setting.parallelism,
+        backend=setting.backend,
         checkpoint_interval_ms=_CHECKPOINTS_MS,
         task_manager_memory=_MEMORY,
-        extra={**_CLUSTER, **_MANAGED[backend]},
+        extra={**_CLUSTER, **_MANAGED[setting.backend]},
     )
+    began = time.time()
     with FlinkCluster(settings, directory=BENCH / "flink") as cluster:
         usage = Usage(frozenset(process.pid for process in cluster._task_managers))
         usage.sample()
-        job = contender.submit(cluster, payload, output)
-        yield Run(contender, backend, payload, cluster, job, usage)
+        job = contender.submit(cluster, setting.payload, setting.output, setting.parallelism)
+        yield Run(setting, cluster, job, usage, began)
 
 
-def race(
-    contender: Contender, backend: str, payload: Payload, limit: float, say: Callable[[str], None] = lambda _: None
-) -> Result:
-    """Run to the end, or for `limit` seconds.
+def race(setting: Setting, say: Callable[[str], None] = lambda _: None) -> Result:
+    """Run to the end, or for `limit` seconds from RUNNING on. Rows are not counted yet.
 
     Raises:
         ClusterError: the job failed.
     """
-    load = Path("/proc/loadavg").read_text().split()[0]
-    with started(contender, backend, payload) as run:
+    load_before = load()
+    with started(setting) as run:
         usage = run.usage
         jvm_before = usage.seconds("jvm")
+        first_row = FirstRow(setting.output, run.started)
         begun: tuple[float, float, float] | None = None
         told = 0.0
         for info in run.polls():
             seconds, passed = info["duration"] / 1000, run.records_past_reader(info)
+            first_row.look()
             if begun is None and passed:
                 begun = time.time(), usage.seconds("jvm"), usage.seconds("python")
-            if seconds > limit:
+            if seconds > setting.limit:
                 break
             if seconds - told > _TELL_SECONDS:
                 told = seconds
-                say(f"  {contender.name} on {backend}: {told:.0f} s, {passed:,} out of the reading step")
+                say(f"  {setting.title}: {told:.0f} s, {passed:,} out of the reading step")
         run.cluster.raise_if_failed(run.job)
         finished = info["state"] == "FINISHED"
         ended = info["end-time"] / 1000 if finished else time.time()
         assert begun, "it ended before it began"
-        output = output_of(contender, backend, payload.events)
-        live, final = rows_out(output, payload.truth) if finished else (0, 0)
         return Result(
-            contender=contender.name,
-            backend=backend,
-            events=payload.events if finished else passed,
+            title=setting.title,
+            contender=setting.contender.name,
+            backend=setting.backend,
+            parallelism=setting.parallelism,
+            payments=setting.payload.events,
+            events=setting.payload.events if finished else passed,
             finished=finished,
+            cold_seconds=ended - run.started,
             job_seconds=ended - info["timestamps"]["RUNNING"] / 1000,
             steady_seconds=ended - begun[0],
+            first_row_seconds=first_row.seconds,
             jvm_cpu_seconds=usage.seconds("jvm") - jvm_before,
             python_cpu_seconds=usage.seconds("python"),
             steady_jvm_seconds=usage.seconds("jvm") - begun[1],
             steady_python_seconds=usage.seconds("python") - begun[2],
             jvm_peak_mb=usage.peak_mb["jvm"],
             python_peak_mb=usage.peak_mb["python"],
-            rows_live=live,
-            rows_final=final,
+            rows_live=0,
+            rows_final=0,
             checkpoints=run.cluster.checkpoints(run.job)["counts"]["completed"],
-            load=float(load),
+            load=load_before,
         )
+
+
+def _flink(setting: Setting) -> FlinkContender:
+    assert isinstance(setting.contender, FlinkContender), setting.contender
+    return setting.contender

@@ -1,4 +1,4 @@
-"""The figures as a table on the screen, and as docs/benchmark.md."""
+"""The figures as tables on the screen, and as docs/benchmark.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import re
 import statistics
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,26 +16,32 @@ from rich.console import Console
 from rich.table import Table
 
 from flink_app.local.places import ROOT
-from tests.bench.payload import BENCH, CUSTOMERS, RATE, SEED, Payload
-from tests.bench.race import Result
+from tests.bench.contenders import CONTENDERS, NO_BACKEND
+from tests.bench.payload import BATCH, BENCH, CUSTOMERS, RATE, SEED, Payload
+from tests.bench.result import Result
 from tests.bench.stages import Profile
 
 DOCUMENT = ROOT / "docs" / "benchmark.md"
-_NATIVE = "native Flink SQL"
+_JOB, _LIVE = CONTENDERS["job"].name, CONTENDERS["job-live"].name
 
 Measure = Callable[[Result], float]
-_MEASURES: tuple[tuple[str, Measure, str], ...] = (
-    ("wall, s", lambda r: r.job_seconds, ".1f"),
-    ("events/s", lambda r: r.job_rate, ",.0f"),
-    ("events/s, steady", lambda r: r.steady_rate, ",.0f"),
-    ("CPU s per M events: JVM", lambda r: r.jvm_cpu_seconds / r.events * 1e6, ".1f"),
-    ("CPU s per M events: Python", lambda r: r.python_cpu_seconds / r.events * 1e6, ".1f"),
-    ("CPU s per M events: JVM, steady", lambda r: r.steady_jvm_seconds / r.events * 1e6, ".1f"),
-    ("CPU s per M events: Python, steady", lambda r: r.steady_python_seconds / r.events * 1e6, ".1f"),
-    ("rows out per event: live", lambda r: r.rows_live / r.events, ".2f"),
-    ("rows out per event: final", lambda r: r.rows_final / r.events, ".2f"),
+Lines = list[list[str]]
+_SPEED: tuple[tuple[str, Measure, str], ...] = (
+    ("events/s, cold", lambda r: r.cold_rate, ",.0f"),
+    ("events/s, job", lambda r: r.job_rate, ",.0f"),
+    ("events/s, warm", lambda r: r.steady_rate, ",.0f"),
+    ("first row, s", lambda r: r.first_row_seconds or float("nan"), ".1f"),
+    ("wall, s", lambda r: r.cold_seconds, ".1f"),
+)
+_COST: tuple[tuple[str, Measure, str], ...] = (
+    ("CPU s per M events: JVM", lambda r: _per_million(r, r.jvm_cpu_seconds), ".1f"),
+    ("Python", lambda r: _per_million(r, r.python_cpu_seconds), ".1f"),
+    ("warm: JVM", lambda r: _per_million(r, r.steady_jvm_seconds), ".1f"),
+    ("Python", lambda r: _per_million(r, r.steady_python_seconds), ".1f"),
     ("peak MB: JVM", lambda r: r.jvm_peak_mb, ",.0f"),
-    ("peak MB: Python", lambda r: r.python_peak_mb, ",.0f"),
+    ("Python", lambda r: r.python_peak_mb, ",.0f"),
+    ("rows out per event: live", lambda r: r.rows_live / max(r.events, 1), ".2f"),
+    ("final", lambda r: r.rows_final / max(r.events, 1), ".2f"),
 )
 
 
@@ -49,78 +55,113 @@ def save(results: Sequence[Result], profiles: Sequence[Profile]) -> Path:
 
 
 def show(results: Sequence[Result], console: Console) -> None:
-    """Print the table."""
-    table = Table(title="medians over the rounds")
-    head, *rows = _figures(results)
-    for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    """Print the tables."""
+    for title, (head, *rows) in (
+        ("speed", figures(results, _SPEED)),
+        ("cost", figures(results, _COST)),
+        ("times the job", ratios(results)),
+    ):
+        table = Table(title=f"{title}: medians over the rounds")
+        for number, name in enumerate(head):
+            table.add_column(name, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
 
 
 def write_document(
     results: Sequence[Result], profiles: Sequence[Profile], payload: Payload, command: str, agreement: str
 ) -> None:
     """Write docs/benchmark.md anew; `agreement` says which rows were found equal."""
-    head, *rows = _figures(results)
-    figures = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     text = string.Template(Path(__file__).with_name("benchmark.md").read_text()).substitute(
         events=f"{payload.events:,}",
         customers=f"{CUSTOMERS:,}",
         rate=f"{RATE:,.0f}",
         seed=SEED,
+        batch=f"{BATCH:,}",
         size=f"{payload.record_bytes:.0f}",
         command=command,
         machine=_machine(results),
-        rounds=max(len(_of(results, r.backend, r.contender)) for r in results),
+        rounds=max(len(runs) for runs in groups(results)),
         agreement=agreement,
-        figures="\n".join("| " + " | ".join(row) + " |" for row in figures),
-        unfinished=_unfinished(results),
+        speed=_markdown(figures(results, _SPEED)),
+        cost=_markdown(figures(results, _COST)),
+        ratios=_markdown(ratios(results)),
+        remarks="\n".join(f"- {remark}" for remark in _remarks(results)),
         profiles="\n".join(_profile_text(profile, results) for profile in profiles),
     )
     DOCUMENT.parent.mkdir(exist_ok=True)
     DOCUMENT.write_text(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
 
 
-def _jvm_cpu(result: Result) -> float:
-    return result.steady_jvm_seconds / result.events
+def groups(results: Sequence[Result]) -> list[list[Result]]:
+    """The runs of each contender, backend and parallelism; the n-th of each group are a round."""
+    return [
+        [r for r in results if (r.title, r.parallelism) == key]
+        for key in dict.fromkeys((r.title, r.parallelism) for r in results)
+    ]
 
 
-def _python_cpu(result: Result) -> float:
-    return result.steady_python_seconds / result.events
+def name_of(run: Result) -> str:
+    """As tables and plots name it."""
+    return run.title + (f", p={run.parallelism}" if run.parallelism > 1 else "")
 
 
-def _figures(results: Sequence[Result]) -> list[list[str]]:
-    """The table, head first: a measure a row, a contender a column."""
-    columns = [["", *(name for name, _, _ in _MEASURES), "ratio, events/s", "ratio, events/s steady"]]
-    for backend, contender in dict.fromkeys((r.backend, r.contender) for r in results):
-        runs = _of(results, backend, contender)
-        cells = [_spread([measure(run) for run in runs], form) for _, measure, form in _MEASURES]
+def figures(results: Sequence[Result], measures: Sequence[tuple[str, Measure, str]]) -> Lines:
+    """A table, head first: a contender a row, a measure a column."""
+    rows = [["", *(name for name, _, _ in measures)]]
+    for runs in groups(results):
+        cells = [_spread([measure(run) for run in runs], form) for _, measure, form in measures]
         if not all(run.finished for run in runs):
-            cells = [_bound(name, cell) for (name, _, _), cell in zip(_MEASURES, cells, strict=True)]
-        columns.append([f"{contender}, {backend}", *cells, *_ratios(results, runs)])
-    return [list(row) for row in zip(*columns, strict=True)]
+            cells = [_bound(name, cell) for (name, _, _), cell in zip(measures, cells, strict=True)]
+        rows.append([name_of(runs[0]), *cells])
+    return rows
+
+
+def ratios(results: Sequence[Result]) -> Lines:
+    """How many times as fast the job is as each of the others, and how much less CPU it takes, round by round."""
+    head = ["peer", "job: cold", "job: warm", "job: CPU less", "job with live rows: warm"]
+    rows = []
+    for peers in groups(results):
+        peer = peers[0]
+        if peer.contender in {_JOB, _LIVE}:
+            continue
+        backend = "heap" if peer.backend == NO_BACKEND else peer.backend
+        job, live = (_of(results, name, backend, peer.parallelism) for name in (_JOB, _LIVE))
+        bound = "" if all(run.finished for run in peers) else "≥ "
+        rows.append(
+            [
+                name_of(peer),
+                *(
+                    _ratio(ours, peers, measure, bound)
+                    for ours, measure in (
+                        (job, lambda ours, theirs: ours.cold_rate / theirs.cold_rate),
+                        (job, lambda ours, theirs: ours.steady_rate / theirs.steady_rate),
+                        (job, lambda ours, theirs: theirs.cpu / ours.cpu),
+                        (live, lambda ours, theirs: ours.steady_rate / theirs.steady_rate),
+                    )
+                ),
+            ]
+        )
+    return [head, *rows]
+
+
+def _ratio(
+    ours: Sequence[Result], theirs: Sequence[Result], measure: Callable[[Result, Result], float], bound: str
+) -> str:
+    pairs = [pair for pair in zip(ours, theirs, strict=False) if all(run.events for run in pair)]
+    return bound + _spread([measure(*pair) for pair in pairs], ".2f") if pairs else ""
+
+
+def _per_million(run: Result, seconds: float) -> float:
+    return seconds / run.events * 1e6 if run.events else float("nan")
 
 
 def _bound(measure: str, cell: str) -> str:
     """What a run that was stopped tells about one that ends."""
-    if measure.startswith("rows"):
+    if measure.startswith(("rows", "first", "final")):
         return "–"
     return f"< {cell}" if measure.startswith("events") else f"> {cell}"
-
-
-def _ratios(results: Sequence[Result], runs: Sequence[Result]) -> tuple[str, str]:
-    """Events/s over native's on the same backend, of the medians."""
-    peers = _of(results, runs[0].backend, _NATIVE)
-    if not peers:
-        return "", ""
-    bound = "" if all(run.finished for run in peers) or runs[0].contender == _NATIVE else "≥ "
-    measures: tuple[Measure, ...] = (lambda r: r.job_rate, lambda r: r.steady_rate)
-    of_job, of_steady = (
-        f"{bound}{statistics.median(map(rate, runs)) / statistics.median(map(rate, peers)):.2f}" for rate in measures
-    )
-    return of_job, of_steady
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -129,18 +170,32 @@ def _spread(values: Sequence[float], form: str) -> str:
     return text if len(values) == 1 else f"{text} ({min(values):{form}}–{max(values):{form}})"
 
 
-def _of(results: Sequence[Result], backend: str, contender: str) -> list[Result]:
-    return [r for r in results if (r.backend, r.contender) == (backend, contender)]
+def _of(results: Sequence[Result], contender: str, backend: str, parallelism: int) -> list[Result]:
+    wanted = (contender, backend, parallelism)
+    return [r for r in results if (r.contender, r.backend, r.parallelism) == wanted]
 
 
-def _unfinished(results: Sequence[Result]) -> str:
-    told = (
-        f"{r.contender} on {r.backend} was stopped after {r.job_seconds:.0f} s. By then {r.events:,} records had left"
-        " its reader, some of them still queued, so its rate is an upper bound and the ratio a lower one."
-        for r in results
-        if not r.finished
-    )
-    return "\n".join(told)
+def _remarks(results: Sequence[Result]) -> Iterable[str]:
+    """What the tables do not say about single contenders."""
+    largest = max(run.payments for run in results)
+    for runs in groups(results):
+        run, name = runs[0], name_of(runs[0])
+        if run.payments < largest:
+            yield (
+                f"{name}: the first {run.payments:,} payments only, as if its rate stayed so with more;"
+                " its cold rate is mostly start-up, so look at the warm one."
+            )
+        if any(not one.finished for one in runs):
+            read = max(one.events for one in runs)
+            yield (
+                f"{name} was stopped at the limit. By then {read:,} payments had left its reader, some of them still"
+                " queued, so its rate is an upper bound and the ratio a lower one; its rows are not compared."
+            )
+
+
+def _markdown(lines: Lines) -> str:
+    head, *rows = lines
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
 
 
 def _machine(results: Sequence[Result]) -> str:
@@ -152,14 +207,15 @@ def _machine(results: Sequence[Result]) -> str:
 
 
 def _profile_text(profile: Profile, results: Sequence[Result]) -> str:
-    runs = [run for run in _of(results, profile.backend, profile.contender) if run.finished]
-    lines = [f"## Where the time goes: {profile.contender} on {profile.backend}", ""]
+    runs = [run for run in results if (run.title, run.parallelism) == (profile.title, profile.parallelism)]
+    done = [run for run in runs if run.finished]
+    lines = [f"## Where the time goes: {profile.title}", ""]
     for kind, stages in (("JVM", profile.jvm), ("Python", profile.python)):
         total = sum(stages.values())
         if not total:
             continue
-        measure: Measure = _jvm_cpu if kind == "JVM" else _python_cpu
-        micros = statistics.median(map(measure, runs)) * 1e6 if runs else float("nan")
+        seconds = [run.steady_jvm_seconds if kind == "JVM" else run.steady_python_seconds for run in done]
+        micros = statistics.median(seconds) / done[0].events * 1e6 if done else float("nan")
         jit = sum(s for name, s in profile.threads.items() if name in {"JIT compiler", "garbage collector"})
         overhead = jit / sum(profile.threads.values()) if kind == "JVM" else 0.0
         lines += [f"| {kind} stage | share | µs/event |", "|---|---:|---:|"]

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.bench.contenders import Contender
-from tests.bench.payload import BENCH, Payload
+from tests.bench.payload import BENCH
 from tests.bench.processes import thread_seconds
 from tests.bench.race import started
+from tests.bench.result import Setting
 
 _JVM_STAGES: Final = (  # the frame nearest to the top that one of them matches decides
     (
@@ -58,15 +58,15 @@ class Profile:
     """Samples of one run.
 
     Attributes:
-        contender, backend: who, on what.
+        title, parallelism: whose.
         jvm, python: stage -> samples.
         threads: kind of JVM thread -> CPU seconds.
         hot: 'jvm' and 'python': (function, samples) by the frame on top, most first.
         python_lines: (our function nearest to the top, samples), most first.
     """
 
-    contender: str
-    backend: str
+    title: str
+    parallelism: int
     jvm: dict[str, int]
     python: dict[str, int]
     threads: dict[str, float]
@@ -74,14 +74,14 @@ class Profile:
     python_lines: list[tuple[str, int]]
 
 
-def profile(contender: Contender, backend: str, payload: Payload, limit: float) -> Profile:
+def profile(setting: Setting) -> Profile:
     """Run once under Flight Recorder and py-spy."""
-    folder = BENCH / "profiles" / f"{contender.name.replace(' ', '-')}-{backend}"
+    folder = BENCH / "profiles" / setting.output.name
     folder.mkdir(parents=True, exist_ok=True)
     recording = folder / "taskmanager.jfr"
     spies: dict[int, subprocess.Popen[bytes]] = {}
     threads: dict[tuple[int, str], float] = {}
-    with started(contender, backend, payload) as run:
+    with started(setting) as run:
         jvm = run.usage.pids("jvm")[0]
         _jcmd(jvm, "JFR.start", "name=bench", "settings=profile")
         for info in run.polls():
@@ -89,7 +89,7 @@ def profile(contender: Contender, backend: str, payload: Payload, limit: float) 
             for pid in run.usage.pids("python"):
                 if pid not in spies and run.usage.cpu[pid, "python"] > 1:  # not the shell that starts it
                     spies[pid] = _spy(pid, folder / f"python-{pid}.txt")
-            if info["duration"] / 1000 > limit:
+            if info["duration"] / 1000 > setting.limit:
                 break
         _jcmd(jvm, "JFR.dump", "name=bench", f"filename={recording}")
     for spy in spies.values():
@@ -97,8 +97,8 @@ def profile(contender: Contender, backend: str, payload: Payload, limit: float) 
     jvm_stacks = list(_recorded(recording))
     python_stacks = [stack for pid in spies for stack in _spied(folder / f"python-{pid}.txt")]
     return Profile(
-        contender.name,
-        backend,
+        setting.title,
+        setting.parallelism,
         _by_stage(jvm_stacks, _JVM_STAGES),
         _by_stage(python_stacks, _PYTHON_STAGES),
         _kinds(threads),

@@ -1,4 +1,4 @@
-"""Submits native.sql as one job: `flink run --python native_job.py INPUT OUTPUT [KEY=VALUE …]`."""
+"""Submits flink_native.sql as one job: `flink run --python flink_native.py INPUT OUTPUT [KEY=VALUE …]`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(source: str, target: str, *options: str) -> None:
     for key, value in {**SETTINGS, **dict(option.split("=", 1) for option in options)}.items():
         configuration.set_string(key, value)
     tables = TableEnvironment.create(EnvironmentSettings.new_instance().with_configuration(configuration).build())
-    text = Path(__file__).resolve().with_name("native.sql").read_text()
+    text = Path(__file__).resolve().with_suffix(".sql").read_text()
     script = string.Template(re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)).substitute(input=source, output=target)
     together = tables.create_statement_set()
     for statement in filter(None, map(str.strip, script.split(";"))):
