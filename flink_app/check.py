@@ -136,8 +136,8 @@ def _shard_warnings(properties: Properties, parallelism: int) -> list[str]:
     if shards <= parallelism:
         return []
     risk = (
-        "a reader that catches up on several shards may make windows final too early; inside the grace their rows are"
-        " written again, later events are rejected as window_closed"
+        "a shard that cannot be read for half a minute while its reader's others go on comes behind their windows;"
+        " inside the grace their rows are written again, later events are rejected as window_closed"
     )
     got = f"{shards} open shards, parallelism {parallelism}"
     return [f"{where}: {got}: {risk} · run with a parallelism of at least {shards}"]

@@ -21,7 +21,12 @@ from pyflink.datastream import DataStream, KeyedStream, ProcessFunction, StreamE
 from pyflink.datastream.data_stream import _create_j_data_stream_python_function_info
 from pyflink.java_gateway import get_gateway
 from pyflink.table import Schema, StreamTableEnvironment, Table
-from pyflink.util.java_utils import add_jars_to_context_class_loader, get_field, get_j_env_configuration
+from pyflink.util.java_utils import (
+    add_jars_to_context_class_loader,
+    get_field,
+    get_j_env_configuration,
+    load_java_class,
+)
 
 from flink_app.sql_templates import told_with_file
 from operators.buckets import MAX_PARALLELISM
@@ -29,17 +34,17 @@ from operators.buckets import MAX_PARALLELISM
 JOB_SETTINGS: Final = {
     "pipeline.max-parallelism": str(MAX_PARALLELISM),  # part of every savepoint: bucket keys are chosen for it
     "pipeline.object-reuse": "true",  # no step keeps or changes a row that it was given
-    "pipeline.auto-watermark-interval": "100 ms",
+    "pipeline.auto-watermark-interval": "100 ms",  # ShardWatermarks counts time in them
     "python.fn-execution.bundle.time": "50",  # a row waits so long at the most, at the gate and at the windows
 }
 TABLE_SETTINGS: Final = {
     "table.local-time-zone": "UTC",
-    "table.exec.source.idle-timeout": "30 s",  # a reader without a shard must not hold the others' watermark
     "python.fn-execution.arrow.batch.size": "10000",  # the gate's work per batch is mostly fixed: fewer, larger ones
     "python.fn-execution.bundle.size": "10000",  # here, so that only the gate has it: the windows count blobs
 }
 PACKAGES: Final = ("operators", "flink_app")
 _ARROW_ROWS: Final = "fraudwindows.ArrowRows"
+_SHARD_WATERMARKS: Final = "fraudwindows.ShardWatermarks"
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,17 @@ def table_stream(tables: StreamTableEnvironment, table: Table) -> DataStream:
     row_data = get_gateway().jvm.org.apache.flink.table.data.RowData._java_lang_class  # noqa: SLF001
     data_type = table._j_table.getResolvedSchema().toSourceRowDataType().bridgedTo(row_data)  # noqa: SLF001
     return DataStream(tables._j_tenv.toDataStream(table._j_table, data_type))  # noqa: SLF001
+
+
+def shard_watermarks(records: DataStream, delay_ms: int) -> DataStream:
+    """Table rows (data, arrival_time, shard_id, …) with the watermark of the shard that is furthest behind.
+
+    Args:
+        records: of `table_stream`.
+        delay_ms: how far behind the arrival the watermark is.
+    """
+    strategy = load_java_class(_SHARD_WATERMARKS).newInstance().behind(delay_ms)
+    return DataStream(records._j_data_stream.assignTimestampsAndWatermarks(strategy))  # noqa: SLF001
 
 
 def row_stream(tables: StreamTableEnvironment, table: Table, row_type: TypeInformation) -> DataStream:

@@ -1,6 +1,6 @@
 """Where records come from: the Kinesis stream, or the raw archive of an earlier run. Both end in the same gated rows.
 
-    kinesis   SQL source ─► records ─► gate (vectorised) ─► gated    watermark: arrival - L - 1 ms, per reader
+    kinesis   SQL source ─► records ─► gate (vectorised) ─► gated    watermark: arrival - L - 1 ms, of the slowest shard
     archive   chunk numbers ─► tickets ─► read + gate    ─► gated    watermark: first arrival - L - 1 ms, per chunk
               parallelism 1     ╰ rebalance
 
@@ -36,7 +36,6 @@ def kinesis_records(tables: StreamTableEnvironment, job: Job) -> None:
     properties = job.properties
     for statement in statements(
         Path("sources/kinesis.sql"),
-        watermark_delay=interval(job.plan.contract.lateness_ms + 1),
         stream=text(properties.source.stream),
         region=text(properties.aws.region),
         endpoint=endpoint_option(properties.aws.endpoint),
@@ -44,21 +43,8 @@ def kinesis_records(tables: StreamTableEnvironment, job: Job) -> None:
     ):
         runtime.declare(tables, statement)
     with told_with_file(statement):
-        records_view(tables, "kinesis")
-
-
-def interval(milliseconds: int) -> str:
-    """A duration as INTERVAL … DAY TO SECOND(3) has it: 120001 -> '0 00:02:00.001'."""
-    seconds, milliseconds = divmod(milliseconds, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    return f"{days} {hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"
-
-
-def records_view(tables: StreamTableEnvironment, source: str) -> None:
-    """The view `records` over a table (data, arrival_time, shard_id, sequence_number) with a watermark."""
-    stream = runtime.set_uids(source, runtime.table_stream(tables, tables.from_path(source)))
+        read = runtime.table_stream(tables, tables.from_path("kinesis"))
+    stream = runtime.set_uids("kinesis", runtime.shard_watermarks(read, job.plan.contract.lateness_ms + 1))
     schema = (
         Schema.new_builder()
         .column("data", "BYTES")

@@ -27,21 +27,18 @@ def job(**more):
     return SimpleNamespace(properties=properties, plan=SimpleNamespace(contract=CONTRACT), **more)
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [(120_001, "0 00:02:00.001"), (1, "0 00:00:00.001"), (90_061_001, "1 01:01:01.001"), (60_000, "0 00:01:00.000")],
-)
-def test_a_duration_is_written_as_flink_reads_it(milliseconds, text):
-    assert sources.interval(milliseconds) == text
-
-
 def test_the_streams_watermark_is_arrival_minus_l_minus_a_millisecond(monkeypatch):
-    declared = []
-    monkeypatch.setattr(sources.runtime, "declare", lambda _tables, statement: declared.append(str(statement)))
-    monkeypatch.setattr(sources, "records_view", lambda *_: None)
-    sources.kinesis_records(None, job())
-    (statement,) = declared
-    assert "WATERMARK FOR arrival_time AS arrival_time - INTERVAL '0 00:02:00.001' DAY TO SECOND(3)" in statement
+    def stop(_stream, delay_ms):
+        delays.append(delay_ms)
+        raise Stopped
+
+    delays = []
+    for name in ("declare", "table_stream"):
+        monkeypatch.setattr(sources.runtime, name, lambda *_: None)
+    monkeypatch.setattr(sources.runtime, "shard_watermarks", stop)
+    with pytest.raises(Stopped):
+        sources.kinesis_records(SimpleNamespace(from_path=lambda _: None), job())
+    assert delays == [120_001]
 
 
 def test_a_replays_watermark_is_first_arrival_minus_l_minus_a_millisecond(monkeypatch):

@@ -3,14 +3,13 @@
 -- owner:   fraud-platform
 --
 -- ${...} is filled in from the properties; nothing else differs between the local stand-in and AWS.
--- The watermark is L + 1 ms behind the arrival: a payment is on time up to arrival - event_time = L, and Flink
--- calls an event late that equals the watermark.
+-- The watermark is not declared here: one over all shards of a reader would be that of the shard furthest ahead.
+-- See flink_app/sources.py.
 CREATE TEMPORARY TABLE kinesis (
   data            BYTES,
   arrival_time    TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,       -- ApproximateArrivalTimestamp
   shard_id        STRING           METADATA FROM 'shard-id' VIRTUAL,
-  sequence_number STRING           METADATA FROM 'sequence-number' VIRTUAL,
-  WATERMARK FOR arrival_time AS arrival_time - INTERVAL '${watermark_delay}' DAY TO SECOND(3)
+  sequence_number STRING           METADATA FROM 'sequence-number' VIRTUAL
 ) WITH (
   'connector' = 'kinesis',
   'stream' = '${stream}',

@@ -6,13 +6,18 @@ If a law breaks in a shared run, each of its faults is played alone, so that the
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shutil
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flink_app.local.cluster import FlinkCluster
+from flink_app.local.places import LOCAL
 from tests.e2e_stage import Application, Stage
 from tests.faults.aws_faults import AWS_FAULTS
 from tests.faults.laws import Verdict, judge
@@ -95,6 +100,16 @@ def _free_slots(cluster: FlinkCluster) -> int:
     return sum(int(manager["freeSlots"]) for manager in cluster.rest("/taskmanagers")["taskmanagers"])
 
 
+def _keep_logs(cluster: FlinkCluster, name: str) -> Path:
+    """What the cluster has logged so far, for somebody to read; what its threads do ends each process's output."""
+    for pid in cluster.task_manager_pids():
+        os.kill(pid, signal.SIGQUIT)
+    time.sleep(1)
+    kept = LOCAL / "logs" / name
+    shutil.copytree(cluster.logs, kept, dirs_exist_ok=True)
+    return kept
+
+
 def play(stage: Stage, application: Application, faults: Sequence[Fault], seed: int) -> list[Cell]:
     """One run: its faults in turn, stop, judge; a cell for each."""
     first, settings = faults[0], ROCKSDB if seed % 2 else {}
@@ -115,7 +130,8 @@ def play(stage: Stage, application: Application, faults: Sequence[Fault], seed: 
             scene.world.stop(scene.job, drain=True)
             common["verdict"] = judge(world, may_close=first.may_close, expectation=first.expectation)
         except (Exception, AssertionError) as error:  # noqa: BLE001 - the next run is another story
-            return [Cell(fault.name, **common, error=f"{type(error).__name__}: {error}") for fault in faults]
+            told = f"{type(error).__name__}: {error} · logs: {_keep_logs(stage.cluster, name)}"
+            return [Cell(fault.name, **common, error=told) for fault in faults]
     return [
         Cell(fault.name, **common, proof=proof, recovery_s=act.recovery_s, restarts=act.restarts)
         for fault, act, proof in zip(faults, acts, proofs, strict=True)

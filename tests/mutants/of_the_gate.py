@@ -139,8 +139,8 @@ MUTANTS = (
     Mutant(
         name="watermark-a-millisecond-high",
         file="flink_app/sources.py",
-        old="watermark_delay=interval(job.plan.contract.lateness_ms + 1)",
-        new="watermark_delay=interval(job.plan.contract.lateness_ms)",
+        old="job.plan.contract.lateness_ms + 1))",
+        new="job.plan.contract.lateness_ms))",
         law="2: Flink drops an event exactly L late before a native window",
         killers=("tests/test_sources.py",),
     ),
