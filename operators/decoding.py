@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,7 @@ is free, which differs between the stream and a replay. Raising it far above 64 
 
 _NOT_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # possessive: linear, whatever the record
 _HALF_A_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_SLICE: Final = 500  # records that are turned from rows to columns at a time: the processor's cache holds them
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -71,12 +73,11 @@ class EventDecoder:
         """What can be read of `records`; `texts` holds the same bytes as an Arrow array."""
         readable = _readable(records, texts)
         chosen = records if readable is None else [records[at] for at in readable]
-        events, failed = self._read_all(chosen)
+        values, failed = self._read_all(chosen)
         rows = np.arange(len(records)) if readable is None else np.asarray(readable, np.int64)
         if failed:
             rows = np.delete(rows, failed)
-        fits = np.ones(len(events), np.bool_)
-        values = list(zip(*map(msgspec.structs.astuple, events), strict=True)) or [()] * len(self._fields)
+        fits = np.ones(len(rows), np.bool_)
         columns = []
         for field, decoded in zip(self._fields, values, strict=True):
             column, misfit = field.column(decoded)
@@ -85,21 +86,26 @@ class EventDecoder:
                 fits &= ~misfit
         return Decoded(rows, values, columns, fits)
 
-    def _read_all(self, records: Sequence[bytes]) -> tuple[list[Any], list[int]]:
-        """The records that msgspec can read, and the positions of those that it cannot.
+    def _read_all(self, records: Sequence[bytes]) -> tuple[list[list[Any]], list[int]]:
+        """The values, by field, of the records that msgspec can read, and the positions of those that it cannot.
 
-        After an error the list holds what was read before it, and the map goes on behind the record at fault.
+        After an error the slice holds what was read before it, and the map goes on behind the record at fault.
         """
-        events: list[Any] = []
+        values: list[list[Any]] = [[] for _ in self._fields]
         failed: list[int] = []
         remaining = map(self._read, iter(records))
-        while True:
+        at = 0
+        while at < len(records):
+            events: list[Any] = []
             try:
-                events.extend(remaining)
+                events.extend(islice(remaining, _SLICE))
             except _UNREADABLE:
-                failed.append(len(events) + len(failed))
-            else:
-                return events, failed
+                failed.append(at + len(events))
+                at += 1
+            at += len(events)
+            for field, more in zip(values, zip(*map(msgspec.structs.astuple, events), strict=True), strict=False):
+                field.extend(more)  # none if no record could be read
+        return values, failed
 
     def reason(self, record: bytes) -> str:
         """Why a record is malformed: the first field in the contract's order, or what is wrong with the whole."""
