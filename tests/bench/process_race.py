@@ -43,8 +43,8 @@ def race_process(setting: Setting, say: Callable[[str], None] = lambda _: None) 
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        usage, first_row = Usage(frozenset({process.pid})), FirstRow(setting.output, began)
-        ready, read, finished = _watch(process, setting, usage, first_row, log, say)
+        usage, first_row = Usage(frozenset({process.pid})), FirstRow(setting, began)
+        ready, finished = _watch(process, setting, usage, first_row, log, say)
         ended = time.time()
     finally:
         if process.poll() is None:
@@ -58,7 +58,7 @@ def race_process(setting: Setting, say: Callable[[str], None] = lambda _: None) 
         backend=setting.backend,
         parallelism=setting.parallelism,
         payments=setting.payload.events,
-        events=setting.payload.events if finished else read,
+        events=setting.payload.events,  # of a stopped one: at the most
         finished=finished,
         cold_seconds=ended - began,
         job_seconds=ended - ready[0],
@@ -84,8 +84,8 @@ def _watch(
     first_row: FirstRow,
     log: Path,
     say: Callable[[str], None],
-) -> tuple[tuple[float, float, float], int, bool]:
-    """((time, JVM and Python CPU when it was ready), payments read as far as it told, whether it ended by itself)."""
+) -> tuple[tuple[float, float, float], bool]:
+    """((time, JVM and Python CPU when it was ready), whether it ended by itself)."""
     began = told = time.time()
     ready: tuple[float, float, float] | None = None
     while process.poll() is None:
@@ -101,7 +101,7 @@ def _watch(
             say(f"  {setting.title}: {now - began:.0f} s, {_read(log):,} payments")
         time.sleep(_POLL_SECONDS)
     first_row.look()
-    return ready or (began, 0.0, 0.0), _read(log), process.poll() is not None
+    return ready or (began, 0.0, 0.0), process.poll() is not None
 
 
 def _read(log: Path) -> int:

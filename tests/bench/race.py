@@ -114,7 +114,7 @@ def race(setting: Setting, say: Callable[[str], None] = lambda _: None) -> Resul
     with started(setting) as run:
         usage = run.usage
         jvm_before = usage.seconds("jvm")
-        first_row = FirstRow(setting.output, run.started)
+        first_row = FirstRow(setting, run.started)
         begun: tuple[float, float, float] | None = None
         told = 0.0
         for info in run.polls():

@@ -188,8 +188,8 @@ def _remarks(results: Sequence[Result]) -> Iterable[str]:
         if any(not one.finished for one in runs):
             read = max(one.events for one in runs)
             yield (
-                f"{name} was stopped at the limit. By then {read:,} payments had left its reader, some of them still"
-                " queued, so its rate is an upper bound and the ratio a lower one; its rows are not compared."
+                f"{name} was stopped at the limit. By then it had worked off {read:,} payments at the most, so its rate"
+                " is an upper bound and the ratio a lower one; its rows are not compared."
             )
 
 

@@ -47,7 +47,7 @@ class Result:
         title: who, on which backend.
         contender, backend, parallelism: the same apart.
         payments: records there were.
-        events: records read; fewer than there are if the time was over.
+        events: records read; how many at the most if the time was over.
         finished: False if the time was over.
         cold_seconds: from the start of the first process (cluster, client and workers included) to the end.
         job_seconds: RUNNING to FINISHED; of a program, from 'ready' to its end.
@@ -112,13 +112,16 @@ class FirstRow:
         seconds: when it was seen, after `started`; None: not yet.
     """
 
-    def __init__(self, output: Path, started: float) -> None:
-        self._output, self._started = output, started
+    def __init__(self, setting: Setting, started: float) -> None:
+        self._folders = [setting.output / folder for folder in setting.contender.layouts]
+        self._started = started
         self.seconds: float | None = None
 
     def look(self) -> None:
         """Look once; costs nothing as soon as there is one."""
-        if self.seconds is None and any(file.stat().st_size for file in self._output.glob("*/**/part-*")):
+        if self.seconds is not None:
+            return
+        if any(file.stat().st_size for folder in self._folders for file in folder.rglob("part-*")):
             self.seconds = time.time() - self._started
 
 

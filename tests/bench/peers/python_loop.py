@@ -12,6 +12,7 @@ windows are merged from slices and longer windows from shorter ones, so that not
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -202,4 +203,5 @@ def decimal(units: np.ndarray, digits: int, missing: np.ndarray | None = None) -
 
 if __name__ == "__main__":
     print("ready", flush=True)
+    gc.disable()  # nothing here points back
     main(*sys.argv[1:3])
