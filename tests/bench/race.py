@@ -22,7 +22,7 @@ _CHECKPOINTS_MS: Final = 10_000
 _IDLE_POLLS: Final = 4
 _IDLE_CORES: Final = 0.15
 _TELL_SECONDS: Final = 20
-_MEMORY: Final = "4g"  # of the TaskManager, a processing unit's; Python workers come on top
+_MEMORY_GB: Final = 4  # of the TaskManager for each parallel subtask, a processing unit's; Python workers come on top
 _CLUSTER: Final = {
     "heartbeat.timeout": "120 s",  # a busy machine is no failure
     "metrics.fetcher.update-interval": 250,
@@ -93,7 +93,7 @@ def started(setting: Setting) -> Iterator[Run]:
         slots=contender.slots * setting.parallelism,
         backend=setting.backend,
         checkpoint_interval_ms=_CHECKPOINTS_MS,
-        task_manager_memory=_MEMORY,
+        task_manager_memory=f"{_MEMORY_GB * setting.parallelism}g",
         extra={**_CLUSTER, **_MANAGED[setting.backend]},
     )
     began = time.time()
