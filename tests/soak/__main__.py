@@ -53,7 +53,7 @@ def main() -> int:
 
 def soak(stage: Stage, hours: int, speed: int, rate: float, console: Console) -> tuple[list[Reading], Verdict]:
     """Run it: a reading every ten seconds, and the laws over all that was stored in the end."""
-    world = proxied_world(stage, "soak", {})
+    world = proxied_world(stage, "soak", {"State": {"buckets": "4"}})  # two subtasks on a machine of two cores
     scene = Scene(world, stage.application("soak"), SEED, ROCKSDB, speed=speed, span_ms=(hours + 1) * HOUR_MS)
     try:
         scene.submit()
