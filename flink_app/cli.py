@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,7 +103,7 @@ def generate(
         shares = Shares(duplicates, late, too_late, malformed, future)
     except ValueError as error:
         raise FraudWindowsError(str(error)) from error
-    given_ms = _epoch_ms(start) if start else None
+    given_ms = _epoch_ms(start, "--start") if start else None
     kinesis, stream = _open_stream(properties) if to == "kinesis" else (None, "")
     start_ms = given_ms or (START_MS if kinesis is None else int(time.time() * 1000))
     run = payments(seed=seed, events=events, customers=customers, rate=rate, start_ms=start_ms, shares=shares)
@@ -233,6 +233,36 @@ def show(
 
 
 @app.command()
+def trace(
+    event: Annotated[str, typer.Argument(help="event_id.")],
+    customer: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this customer's. Without it: any customer's.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="ISO 8601, arrival. Without it: a day before --until.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, arrival. Without it: now.")] = None,
+    properties: PropertiesFile = None,
+) -> None:
+    """What became of one event: when it arrived, by which exit it left, and the rows that count it.
+
+    Exit code 1: no record of it arrived in that time, or none is written down yet (a checkpoint later it is).
+    """
+    from flink_app.properties import read_properties  # noqa: PLC0415
+    from flink_app.trace import trace as trace_event  # noqa: PLC0415
+    from flink_app.trace_report import print_report  # noqa: PLC0415
+
+    last_ms = _epoch_ms(until, "--until") if until else int(time.time() * 1000)
+    first_ms = _epoch_ms(since, "--since") if since else last_ms - 86_400_000
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (first_ms, last_ms))
+    found = trace_event(read_properties(properties), event, first, last, customer)
+    if not found.sightings:
+        print(f"no record of event {event} from {first:%Y-%m-%dT%H:00Z} to {last:%Y-%m-%dT%H:59Z}")
+        raise typer.Exit(1)
+    print_report(event, found, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+
+
+@app.command()
 def doctor(
     application: Annotated[
         str | None,
@@ -301,14 +331,14 @@ def _open_stream(properties: Path | None) -> tuple[Any, str]:
     return client("kinesis", read.aws.region, read.aws.endpoint), read.source.stream
 
 
-def _epoch_ms(text: str) -> int:
+def _epoch_ms(text: str, option: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise FraudWindowsError(
-            f"--start: got '{text}' · wanted ISO 8601 with Z or an offset · e.g. 2026-01-31T12:00:00Z"
+            f"{option}: got '{text}' · wanted ISO 8601 with Z or an offset · e.g. 2026-01-31T12:00:00Z"
         )
     return round(moment.timestamp() * 1000)
 

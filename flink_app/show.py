@@ -28,7 +28,7 @@ def customer_features(
         feature_set: only this one.
         limit: rows of each feature set at most; one query each, however much is stored.
     """
-    names = [feature_set] if feature_set else _feature_sets(dynamodb, table, customer)
+    names = [feature_set] if feature_set else feature_sets(dynamodb, table, customer)
     found = {
         name: _query(dynamodb, table, customer, "begins_with(feature_window, :w)", f"{name}#", limit) for name in names
     }
@@ -40,7 +40,7 @@ def feature_tables(customer: str, features: Features) -> list[Table]:
     return [_table(f"{customer} · {name}", rows) for name, rows in features.items()]
 
 
-def _feature_sets(dynamodb: Any, table: str, customer: str) -> list[str]:
+def feature_sets(dynamodb: Any, table: str, customer: str) -> list[str]:
     """The customer's feature sets, found by jumping over each one's rows."""
     names: list[str] = []
     condition, value = "feature_window < :w", "\U0010ffff"

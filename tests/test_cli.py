@@ -18,6 +18,7 @@ INTERFACE = {  # DESIGN: commands and options that stay
     "run": {"--properties", "--until-idle", "--parallelism", "--savepoint"},
     "check": {"--properties", "--parallelism", "--against"},
     "show": {"--feature-set", "--properties"},
+    "trace": {"--customer", "--since", "--until", "--properties"},
     "package": {"--to"},
     "plan": {"--rate", "--customers", "--event-bytes", "--late", "--late-by", "--largest", "--buckets"},
     "deploy": {"--name", "--region", "--set", "--yes", "--dry-run"},

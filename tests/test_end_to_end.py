@@ -6,14 +6,16 @@ LocalStack.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flink_app.features_table import differences
 from flink_app.local.aws import SHARDS
+from flink_app.trace import trace
 from tests import e2e_kinesis_run, kinesis_local, oracle
 from tests.e2e_kinesis_run import SEED
 from tests.e2e_stage import MASKING_KEY, open_stage
@@ -103,6 +105,24 @@ def test_the_last_windows_appear_live_and_final_while_the_stream_is_silent(run):
     last_windows = {key: row for key, row in run.wanted.items() if key[1].startswith("card_velocity#")}
     assert run.live_before_the_end == last_windows
     assert run.final_before_the_end.items() >= last_windows.items()
+
+
+def test_a_trace_tells_both_exits_of_an_event_that_was_sent_twice_and_the_rows_that_count_it(run):
+    rejected = {record.data for record, _, _ in run.world.quarantine()}
+    twice = next(data for data, times in run.world.sent.items() if times == 2 and data not in rejected)
+    began, now = (datetime.fromtimestamp(seconds, UTC) for seconds in (run.started_ms / 1000, time.time()))
+    found = trace(run.world.properties, json.loads(twice)["event_id"], began, now)
+    first, second = found.sightings
+    assert (first.exit, second.exit) == ("counted", "duplicate")
+    assert {row["feature_window"] for rows in found.rows.values() for row in rows} == {
+        window for customer, window in run.wanted if customer == first.customer and _holds(window, first.time)
+    }
+
+
+def _holds(feature_window, time_ms):
+    feature_set, _, end = feature_window.partition("#")
+    end_ms = datetime.fromisoformat(end).timestamp() * 1000
+    return end_ms - oracle.WINDOWS[feature_set][0] <= time_ms < end_ms
 
 
 def test_personal_data_and_the_masking_key_are_in_no_output_and_no_log(run):
