@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 
+import msgspec
 import pytest
 
+from flink_app.demo import CUSTOMERS, EVENTS, RATE, SEED
+from flink_app.generate import ACCEPTED, payments
 from flink_app.local.places import ROOT
 from flink_app.plan import (
     BATCH_MS,
@@ -41,6 +45,25 @@ def test_the_rows_are_those_that_the_benchmark_counted():
         if window.size < 900:  # a window much longer than the stream: one or two of them, by its place in the hour
             assert rows == pytest.approx(counted[window.name], rel=0.15), window.name
     assert LIVE_COUNTED <= live_rows_per_event(workload, WINDOWS, seconds=100) <= LIVE_COUNTED * 1.25
+
+
+@pytest.mark.slow
+def test_the_rows_are_those_of_the_demos_stream():
+    """Windows that hold an accepted payment of `make demo`; each has one final row."""
+    windows = {window.name: set() for window in WINDOWS}
+    for chunk in payments(seed=SEED, events=EVENTS, customers=CUSTOMERS, rate=RATE):
+        for record, exit_ in zip(chunk.records, chunk.exits.tolist(), strict=True):
+            if exit_ == ACCEPTED:
+                payment = msgspec.json.decode(record)
+                time = datetime.fromisoformat(payment["event_time"]).timestamp()
+                for window in WINDOWS:
+                    newest = int(time // window.slide)
+                    starts = range(newest - int(window.size // window.slide) + 1, newest + 1)
+                    windows[window.name].update((payment["customer_id"], start) for start in starts)
+    rows = sum(map(len, windows.values()))
+    planned = final_rows_per_event(Workload(RATE, CUSTOMERS), WINDOWS, seconds=EVENTS / RATE) * EVENTS
+    print(f"{rows:,} rows, planned {planned:,.0f}", {name: len(found) for name, found in windows.items()})
+    assert planned == pytest.approx(rows, rel=0.15)
 
 
 def test_rows_of_rare_and_of_busy_customers():
