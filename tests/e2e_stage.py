@@ -132,6 +132,7 @@ class World:
         parallelism: int = 1,
         savepoint: str | None = None,
         flink: Mapping[str, str] | None = None,
+        may_fail: bool = False,
     ) -> str:
         """Start the job and wait until it runs.
 
@@ -140,6 +141,7 @@ class World:
             parallelism: of the job.
             savepoint: to restore from.
             flink: options of this job alone: of the client that submits it.
+            may_fail: do not wait.
         """
         cluster = self.stage.cluster
         job = cluster.submit(
@@ -151,7 +153,8 @@ class World:
             allow_non_restored=savepoint is not None,
             environment={"FLINK_CONF_DIR": str(self._client_configuration(flink or {}))},
         )
-        cluster.wait_running(job, timeout=120)
+        if not may_fail:
+            cluster.wait_running(job, timeout=120)
         return job
 
     def _client_configuration(self, options: Mapping[str, str]) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flink_app.local.cluster import FlinkCluster
+from flink_app.local.flink_rest import ENDED
 from flink_app.local.places import LOCAL
 from tests.e2e_stage import Application, Stage
 from tests.faults.aws_faults import AWS_FAULTS
@@ -89,7 +90,10 @@ def runs(faults: Sequence[Fault]) -> list[list[Fault]]:
 
 
 def fresh_task_manager(cluster: FlinkCluster) -> None:
-    """Leave nothing of the run before: no worker, no class, no thread."""
+    """Leave nothing of the run before: no job, no worker, no class, no thread."""
+    for job in cluster.rest("/jobs")["jobs"]:
+        if job["status"] not in ENDED:
+            cluster.cancel(job["id"], PATIENCE)
     while cluster._task_managers:
         cluster.kill_task_manager()
     cluster.add_task_manager(wait=False)

@@ -175,7 +175,7 @@ class OperatorRaises(Fault):
         right = scene.world.path.read_text()
         groups = {group["PropertyGroupId"]: group["PropertyMap"] for group in json.loads(right)}
         write_properties(scene.world.path, {**groups, "State": {**groups.get("State", {}), "buckets": "8"}})
-        scene.submit(savepoint)
+        scene.submit(savepoint, may_fail=True)
         raised = scene.cluster.wait("the operator to raise", lambda: scene.cluster.exceptions(scene.job), PATIENCE)
         scene.cluster.cancel(scene.job, PATIENCE)
         scene.world.path.write_text(right)

@@ -102,10 +102,14 @@ class Scene:
 
     # ---- the job
 
-    def submit(self, savepoint: str | None = None) -> None:
+    def submit(self, savepoint: str | None = None, *, may_fail: bool = False) -> None:
         """Start the job, from nothing or where another one stopped."""
         self.job = self.world.submit(
-            self.application, parallelism=self.parallelism, savepoint=savepoint, flink=self.settings
+            self.application,
+            parallelism=self.parallelism,
+            savepoint=savepoint,
+            flink=self.settings,
+            may_fail=may_fail,
         )
 
     def submit_again(self, savepoint: str) -> None:
