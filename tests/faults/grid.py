@@ -23,7 +23,7 @@ from tests.e2e_stage import Application, Stage
 from tests.faults.aws_faults import AWS_FAULTS
 from tests.faults.laws import Verdict, judge
 from tests.faults.process_faults import PROCESS_FAULTS
-from tests.faults.scene import PATIENCE, Scene, proxied_world
+from tests.faults.scene import PATIENCE, Act, Scene, proxied_world
 from tests.faults.story import Fault
 from tests.faults.stream_faults import STREAM_FAULTS
 
@@ -104,6 +104,12 @@ def _free_slots(cluster: FlinkCluster) -> int:
     return sum(int(manager["freeSlots"]) for manager in cluster.rest("/taskmanagers")["taskmanagers"])
 
 
+def _proof(fault: Fault, scene: Scene, act: Act) -> str:
+    found = fault.proof(scene, act)
+    ended = ", ".join(f"signal {-code}" if code < 0 else f"code {code}" for code in act.replaced)
+    return f"{found}; TaskManager ended by itself ({ended}), replaced" if found and ended else found
+
+
 def _keep_logs(cluster: FlinkCluster, name: str) -> Path:
     """What the cluster has logged so far, for somebody to read; what its threads do ends each process's output."""
     for pid in cluster.task_manager_pids():
@@ -130,7 +136,7 @@ def play(stage: Stage, application: Application, faults: Sequence[Fault], seed: 
             scene = Scene(world, application, seed, options, first.parallelism)
             cleanup.callback(scene.close)
             acts = first.play(scene, faults)
-            proofs = [fault.proof(scene, act) for fault, act in zip(faults, acts, strict=True)]
+            proofs = [_proof(fault, scene, act) for fault, act in zip(faults, acts, strict=True)]
             scene.world.stop(scene.job, drain=True)
             common["verdict"] = judge(world, may_close=first.may_close, expectation=first.expectation)
         except (Exception, AssertionError) as error:  # noqa: BLE001 - the next run is another story

@@ -87,14 +87,6 @@ class WorkerOutOfMemory(_Restarting):
         limits = [processes.limit_memory(pid, 0) for pid in pids]
         scene.act.told = f"{len(pids)} workers limited to {max(limits) >> 20} MiB of address space"
 
-    def is_over(self, scene: Scene) -> bool:
-        cluster = scene.cluster
-        if cluster._task_managers and cluster._task_managers[0].poll() is not None:
-            cluster._task_managers.pop()
-            cluster.add_task_manager()
-            scene.act.told += ", TaskManager ended itself"
-        return super().is_over(scene)
-
 
 class CheckpointTimesOut(_Restarting):
     """SIGSTOP of a Python worker for longer than the checkpoint timeout, then SIGCONT."""

@@ -44,6 +44,7 @@ class Act:
         recovery_s: from then until it had recovered; None: there was nothing to recover from.
         restarts: restarts from then until it had recovered.
         told: what the fault remembers for its proof.
+        replaced: exit codes of TaskManagers that ended by themselves, negative: the signal.
     """
 
     rules: list[Rule] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Act:
     recovery_s: float | None = None
     restarts: int = 0
     told: str = ""
+    replaced: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Scene:
     act: Act = field(default_factory=Act)
     _enough: threading.Event = field(default_factory=threading.Event)
     _sender: threading.Thread | None = None
+    _over: threading.Event = field(default_factory=threading.Event)
+    _supervisor: threading.Thread | None = None
     _errors: list[BaseException] = field(default_factory=list)
 
     @property
@@ -104,6 +108,9 @@ class Scene:
 
     def submit(self, savepoint: str | None = None, *, may_fail: bool = False) -> None:
         """Start the job, from nothing or where another one stopped."""
+        if self._supervisor is None:
+            self._supervisor = threading.Thread(target=self._replace_dead_task_managers)
+            self._supervisor.start()
         self.job = self.world.submit(
             self.application,
             parallelism=self.parallelism,
@@ -116,6 +123,15 @@ class Scene:
         """Go on with another job, which counts its restarts anew."""
         self.submit(savepoint)
         self.act.restarts_before = self.act.failed_before = 0
+
+    def _replace_dead_task_managers(self) -> None:
+        """As a container platform does it."""
+        processes = self.cluster._task_managers
+        while not self._over.wait(1):
+            for dead in [process for process in processes if process.poll() is not None]:
+                processes.remove(dead)
+                self.act.replaced.append(dead.returncode)
+                self.cluster.add_task_manager(wait=False)
 
     def restarts(self) -> int:
         """How often Flink has restarted the job."""
@@ -221,6 +237,9 @@ class Scene:
 
     def close(self) -> None:
         """Leave no rule, no sender, no job."""
+        self._over.set()
+        if self._supervisor is not None:
+            self._supervisor.join()
         self.proxy.clear()
         self._enough.set()
         if self._sender is not None:
