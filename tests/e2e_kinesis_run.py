@@ -33,7 +33,7 @@ class Load:
 
 
 EMBEDDED = Load(5_000, 400)
-KINESIS_LOCAL = Load(3_000, 200)
+KINESIS_LOCAL = Load(2_000, 100)
 LOCALSTACK = Load(1_000, 40, customers=30)  # a call takes up to 16 times as long there
 
 
