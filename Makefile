@@ -76,7 +76,7 @@ localstack: setup $(LOCALSTACK_VENV) $(LOCALSTACK_DYNAMODB) ## the end-to-end te
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
-bench: setup ## events per second and CPU per event, beside native Flink SQL on the same bytes (make bench BENCH="--rounds 3")
+bench: setup ## events per second and CPU per event, beside eight others on the same bytes (half an hour a round; make bench BENCH="--rounds 3")
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 local-up: setup ## the local AWS endpoint with stream, table and bucket

@@ -78,22 +78,20 @@ def _settings(
     chosen: list[Contender], backends: list[str], parallelisms: list[int], events: int, limit: float, console: Console
 ) -> list[Setting]:
     """All runs of a round in their order; makes what they read, so that nobody's clock runs meanwhile."""
+    console.print("payments and the oracle's rows of them: made once, about three minutes for a million …")
     settings = []
     for number, parallelism in enumerate(sorted(parallelisms)):
         for backend in [*backends, NO_BACKEND]:
             for one in chosen:
                 if backend in one.backends and (one.scales or not number):
-                    pay = _prepared(one, min(events, one.most or events), parallelism, console)
+                    pay = _prepared(one, min(events, one.most or events), parallelism)
                     settings.append(Setting(one, pay, backend, parallelism if one.scales else 1, limit))
-    for pay in {setting.payload.events: setting.payload for setting in settings}.values():
-        console.print(f"the oracle's rows of {pay.events:,} payments (once, two minutes for a million) …")
-        oracle_rows(pay)
     return settings
 
 
-def _prepared(contender: Contender, events: int, parallelism: int, console: Console) -> Payload:
-    console.print(f"{contender.name}: {events:,} payments (made once, about 20 s for a million) …")
+def _prepared(contender: Contender, events: int, parallelism: int) -> Payload:
     pay = payload(events)
+    oracle_rows(pay)
     pay.shards(parallelism)
     if contender == CONTENDERS["spark"]:
         pay.batches()

@@ -181,7 +181,7 @@ CONTENDERS: Final[dict[str, Contender]] = {
     "job-live": the_job_with_live_rows(),
     "native": flink_peer("flink_native.py", NATIVE, "final Parquet"),
     "fresh": flink_peer("flink_fresh.py", "Flink SQL, fresh and corrected", "changelog"),
-    "datastream": flink_peer("flink_datastream.py", "PyFlink DataStream", "final JSON lines", most=20_000),
+    "datastream": flink_peer("flink_datastream.py", "PyFlink DataStream", "final JSON lines", most=1_000),
     "spark": spark(),
     "python": program("python_loop.py", "Python loop, no engine", scales=False),
     "duckdb": program("duckdb_batch.py", "DuckDB batch", scales=True),

@@ -3,6 +3,9 @@
 flink run --python flink_datastream.py INPUT OUTPUT
 
 The watermark follows the event time, 125 s behind it: no payment arrives later than 120 s, or more than 5 s early.
+
+Where its time goes: some 70 % of what the worker does is Beam weighing the states that it caches (py-spy: `StateCache`,
+objsize), the rest mostly requests for state.
 """
 
 from __future__ import annotations
