@@ -249,11 +249,17 @@ class Scene:
                 self.cluster.cancel(self.job)
 
 
-def squeezed(seed: int, start_ms: int, events: int = 200_000) -> Iterator[Chunk]:
-    """Payments of event time `start_ms` on, to be sent SPEED times as fast, in small chunks."""
-    rate = RATE / SPEED
-    for chunk in payments(seed=seed, events=events, customers=CUSTOMERS, rate=rate, start_ms=start_ms, shares=TROUBLE):
-        offsets = chunk.send_offsets_ms // SPEED
+def squeezed(seed: int, start_ms: int, events: int = 200_000, rate: float = RATE) -> Iterator[Chunk]:
+    """Payments of event time `start_ms` on, to be sent SPEED times as fast: `rate` a second of wall clock."""
+    dense = rate / SPEED
+    found = payments(seed=seed, events=events, customers=CUSTOMERS, rate=dense, start_ms=start_ms, shares=TROUBLE)
+    return in_slices(found, SPEED)
+
+
+def in_slices(chunks: Iterable[Chunk], speed: int) -> Iterator[Chunk]:
+    """The same, to be sent `speed` times as fast, a few at a time."""
+    for chunk in chunks:
+        offsets = chunk.send_offsets_ms // speed
         for first in range(0, len(chunk.records), SLICE):
             part = slice(first, first + SLICE)
             yield Chunk(chunk.records[part], chunk.customers[part], offsets[part], chunk.exits[part])

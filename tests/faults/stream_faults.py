@@ -18,7 +18,7 @@ from tests import oracle
 from tests.e2e_stage import Key, Raw, Row, Stage
 from tests.faults import answers
 from tests.faults.proxy import Rule
-from tests.faults.scene import CUSTOMERS, PATIENCE, SPEED, TROUBLE, Act, Scene, squeezed
+from tests.faults.scene import CUSTOMERS, PATIENCE, RATE, SPEED, TROUBLE, Act, Scene, squeezed
 from tests.faults.story import Fault
 from tests.kinesis_local import is_closed, merge_two_shards, missing, on_kinesis_local, settle, split_a_shard
 
@@ -192,6 +192,9 @@ class Resharding(Fault):
 
     def opened(self, stage: Stage) -> contextlib.AbstractContextManager[Stage]:
         return on_kinesis_local(stage)
+
+    def payments(self, scene: Scene) -> Iterable[Chunk]:
+        return squeezed(scene.seed, scene.base_ms, rate=RATE / 4)  # it is slow, and what waits there comes too late
 
     def inject(self, scene: Scene) -> None:
         kinesis, stream = scene.stage.aws.client("kinesis"), scene.world.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flink_app.generate import Chunk, payments
-from tests.faults.scene import SLICE, TROUBLE
+from tests.faults.scene import TROUBLE, in_slices
 
 SEED, CUSTOMERS_AN_HOUR, HOUR_MS = 24, 40, 3_600_000
 
@@ -25,10 +25,10 @@ def a_day(start_ms: int, hours: int, speed: int, rate: float) -> Iterator[Chunk]
         found = payments(
             seed=SEED + hour, events=an_hour, customers=CUSTOMERS_AN_HOUR, rate=dense, start_ms=begin, shares=TROUBLE
         )
-        for chunk in found:
-            records = [record.replace(b"c0000", b"c%02d00" % hour) for record in chunk.records]
-            customers = [name.replace("c0000", f"c{hour:02}00") for name in chunk.customers]
-            offsets = (chunk.send_offsets_ms + hour * HOUR_MS) // speed
-            for first in range(0, len(records), SLICE):
-                part = slice(first, first + SLICE)
-                yield Chunk(records[part], customers[part], offsets[part], chunk.exits[part])
+        yield from in_slices((_of_hour(chunk, hour) for chunk in found), speed)
+
+
+def _of_hour(chunk: Chunk, hour: int) -> Chunk:
+    records = [record.replace(b"c0000", b"c%02d00" % hour) for record in chunk.records]
+    customers = [name.replace("c0000", f"c{hour:02}00") for name in chunk.customers]
+    return Chunk(records, customers, chunk.send_offsets_ms + hour * HOUR_MS, chunk.exits)
