@@ -37,7 +37,10 @@ class Usage:
             if int(fields[2]) in self.groups:
                 kind = "jvm" if name == "java" else "python"
                 self.cpu[int(pid), kind] = (int(fields[11]) + int(fields[12])) / _TICKS
-                resident[kind] += int(fields[21]) * _PAGE_MB
+                if name.startswith(
+                    ("java", "python")
+                ):  # what a JVM forks has its memory until it becomes another program
+                    resident[kind] += int(fields[21]) * _PAGE_MB
         for kind, megabytes in resident.items():
             self.peak_mb[kind] = max(self.peak_mb[kind], megabytes)
 
