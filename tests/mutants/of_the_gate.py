@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         name="one-bad-record-spoils-its-batch",
         file="operators/decoding.py",
-        old="failed.append(len(events) + len(failed))",
+        old="failed.append(at + len(events))",
         new="failed.append(len(events))",
         law="1: after two bad records the others are somebody else's",
         killers=_GATE,
