@@ -83,14 +83,13 @@ def series(readings: Sequence[Reading], name: str) -> list[float]:
     return found
 
 
-def show(console: Console, readings: Sequence[Reading], verdict: Verdict) -> None:
-    """What was found."""
+def show(console: Console, readings: Sequence[Reading]) -> None:
+    """What grew, what did not."""
     for name, grown in growth(readings).items():
         early, late = quarters(readings, name)
         console.print(
             f"{'[red]grew[/]' if grown else '[green]flat[/]'}  {WATCHED[name][0]:<42}{early:>10,.1f} → {late:,.1f}"
         )
-    console.print(_verdict(verdict))
 
 
 def write(folder: Path, readings: Sequence[Reading], verdict: Verdict, *, hours: int, speed: int, rate: float) -> None:
@@ -108,7 +107,7 @@ def write(folder: Path, readings: Sequence[Reading], verdict: Verdict, *, hours:
         rate=rate,
         customers=CUSTOMERS_AN_HOUR,
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
-        verdict=_verdict(verdict),
+        verdict=told(verdict),
         rows="\n".join(rows),
     )
     (folder / "soak.md").write_text(text)
@@ -132,7 +131,8 @@ def plot(path: Path, readings: Sequence[Reading]) -> None:
     plt.close(figure)
 
 
-def _verdict(verdict: Verdict) -> str:
+def told(verdict: Verdict) -> str:
+    """The laws over everything that was stored, in a line."""
     left = ", ".join(f"{name} {count:,}" for name, count in verdict.exits.items() if count)
     broken = [f"{law}: {problem}" for law in LAWS for problem in verdict.broken[law]]
     laws = "; ".join(broken) if broken else "every law held"
