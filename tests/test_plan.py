@@ -9,7 +9,6 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from flink_app.demo import CUSTOMERS, EVENTS, RATE, SEED
 from flink_app.generate import ACCEPTED, payments
 from flink_app.local.places import ROOT
 from flink_app.plan import (
@@ -50,6 +49,8 @@ def test_the_rows_are_those_that_the_benchmark_counted():
 @pytest.mark.slow
 def test_the_rows_are_those_of_the_demos_stream():
     """Windows that hold an accepted payment of `make demo`; each has one final row."""
+    from flink_app.demo import CUSTOMERS, EVENTS, RATE, SEED
+
     windows = {window.name: set() for window in WINDOWS}
     for chunk in payments(seed=SEED, events=EVENTS, customers=CUSTOMERS, rate=RATE):
         for record, exit_ in zip(chunk.records, chunk.exits.tolist(), strict=True):

@@ -9,15 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import matplotlib as mpl
 from rich.console import Console
 
 from tests.faults.laws import LAWS, Verdict
 from tests.soak.readings import Reading
 from tests.soak.stream import CUSTOMERS_AN_HOUR
-
-mpl.use("svg")
-from matplotlib import pyplot as plt
 
 # reading -> (what, how a quarter is summed up, growth that is allowed from the second quarter to the last)
 WATCHED: Final[dict[str, tuple[str, Callable[[Sequence[float]], float], float]]] = {
@@ -116,6 +112,11 @@ def write(folder: Path, readings: Sequence[Reading], verdict: Verdict, *, hours:
 
 def plot(path: Path, readings: Sequence[Reading]) -> None:
     """A small picture for each reading, all over the hours of the stream."""
+    import matplotlib as mpl  # a second; what judges the readings needs none of it
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
     mpl.rcParams["svg.hashsalt"] = "soak"  # the same readings, the same file
     figure, axes = plt.subplots(4, 3, figsize=(12, 10), sharex=True, layout="constrained")
     hours = [reading.hour for reading in readings]
