@@ -182,7 +182,7 @@ def plan(
     largest: Annotated[float, typer.Option(min=0, max=1, help="Share of payments of the busiest customer.")] = 0.001,
     buckets: Annotated[int, typer.Option(min=1, help="State.buckets of the application.")] = 16,
 ) -> None:
-    """What a rate of payments needs of AWS, at 1, 10 and 100 times, what it costs, and which limit comes first."""
+    """What a rate of payments needs of AWS, at 1, 10, 100 … times, what it costs, and which limit comes first."""
     from flink_app.local.places import ROOT  # noqa: PLC0415
     from flink_app.plan import Workload, plan_tables, shapes  # noqa: PLC0415
     from flink_app.planner import plan_sql, planning_environment  # noqa: PLC0415

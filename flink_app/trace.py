@@ -73,11 +73,11 @@ class Trace:
 
     Attributes:
         sightings: its records by arrival.
-        rows: feature set -> rows of the windows that it was counted in, as the features table has them now.
+        rows: customer -> feature set -> rows of the windows that it was counted in, as the features table has them now.
     """
 
     sightings: list[Sighting]
-    rows: dict[str, list[Item]] = field(default_factory=dict)
+    rows: dict[str, dict[str, list[Item]]] = field(default_factory=dict)
 
 
 def trace(properties: Properties, event: str, since: datetime, until: datetime, customer: str | None = None) -> Trace:
@@ -168,15 +168,17 @@ def _tables(folders: list[str], aws: Aws, columns: list[str]) -> Iterator[pa.Tab
             yield store.open(file).read(columns)
 
 
-def _rows(properties: Properties, sightings: list[Sighting]) -> dict[str, list[Item]]:
-    """The rows that hold a counted event's time, by feature set."""
+def _rows(properties: Properties, sightings: list[Sighting]) -> dict[str, dict[str, list[Item]]]:
+    """The rows that hold a counted event's time, by customer and feature set."""
+    table = properties.features.table
     dynamodb = client("dynamodb", properties.aws.region, properties.aws.endpoint)
-    rows: dict[str, list[Item]] = {}
+    rows: dict[str, dict[str, list[Item]]] = {}
     for sighting in sightings:
         if sighting.exit == "counted" and sighting.customer and sighting.time is not None:
-            for name in feature_sets(dynamodb, properties.features.table, sighting.customer):
-                rows[name] = list(_windows(dynamodb, properties.features.table, sighting.customer, name, sighting.time))
-    return {name: found for name, found in rows.items() if found}
+            for name in feature_sets(dynamodb, table, sighting.customer):
+                if windows := list(_windows(dynamodb, table, sighting.customer, name, sighting.time)):
+                    rows.setdefault(sighting.customer, {}).setdefault(name, []).extend(windows)
+    return rows
 
 
 def _windows(dynamodb: Any, table: str, customer: str, feature_set: str, time: int) -> Iterator[Item]:

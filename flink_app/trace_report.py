@@ -18,6 +18,6 @@ def print_report(event: str, trace: Trace, console: Console) -> None:
         who = (sighting.event_time or "–", sighting.customer or "–")
         table.add_row(sighting.arrived, *who, *sighting.place, sighting.exit, sighting.detail)
     console.print(table)
-    counted = next((sighting.customer for sighting in trace.sightings if sighting.exit == "counted"), None)
-    for rows in feature_tables(counted or "", trace.rows):
-        console.print(rows)
+    for customer, features in trace.rows.items():
+        for rows in feature_tables(customer, features):
+            console.print(rows)

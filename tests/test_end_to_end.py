@@ -114,7 +114,8 @@ def test_a_trace_tells_both_exits_of_an_event_that_was_sent_twice_and_the_rows_t
     found = trace(run.world.properties, json.loads(twice)["event_id"], began, now)
     first, second = found.sightings
     assert (first.exit, second.exit) == ("counted", "duplicate")
-    assert {row["feature_window"] for rows in found.rows.values() for row in rows} == {
+    assert found.rows.keys() == {first.customer}
+    assert {row["feature_window"] for rows in found.rows[first.customer].values() for row in rows} == {
         window for customer, window in run.wanted if customer == first.customer and _holds(window, first.time)
     }
 
