@@ -54,6 +54,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in STAGED)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that fails on the stage shows what its cluster complained of: of a run elsewhere nothing else stays."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    if stage and report.when == "call" and report.failed:
+        for log in sorted(stage.cluster.logs.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            loud = [line[:400] for line in lines if " WARN " in line or " ERROR " in line or "FAILED" in line]
+            report.sections.append((f"{log.name}: its last warnings and errors", "\n".join(loud[-40:])))
+    return report
+
+
 @pytest.fixture(scope="session")
 def flink_jvm():
     """PyFlink's gateway, started once, ended with its pipes closed; PyFlink itself leaves both to chance."""

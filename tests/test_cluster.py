@@ -10,7 +10,7 @@ import pytest
 
 from flink_app.local.cluster import FlinkCluster, SubmitError, _submit_problems
 from flink_app.local.cluster_config import ClusterSettings, flink_configuration
-from flink_app.local.flink_rest import root_cause
+from flink_app.local.flink_rest import ClusterError, root_cause
 
 TINY = Path(__file__).parent / "jobs" / "tiny_job.py"
 
@@ -30,6 +30,8 @@ def test_a_job_runs_is_stopped_with_a_savepoint_and_restored_and_nothing_stays_b
         job = cluster.submit(TINY)
         cluster.wait_running(job)
         cluster.wait_checkpoints(job, 1)
+        with pytest.raises(ClusterError, match=r"not within 0.5 s · the job is RUNNING · checkpoints: .* completed"):
+            cluster.wait_checkpoints(job, 1_000, timeout=0.5)
         cluster.wait("records", lambda: cluster.metric(job, r"Source.*numRecordsOut$") > 0, 20)
         savepoint = cluster.stop_with_savepoint(job)
         assert cluster.job_state(job) == "FINISHED"

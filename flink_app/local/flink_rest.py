@@ -131,7 +131,10 @@ class FlinkRest:
             self.raise_if_failed(job)
             return bool(self.checkpoints(job)["counts"]["completed"] >= number)
 
-        self.wait(f"{number} checkpoints of job {job}", enough, timeout)
+        try:
+            self.wait(f"{number} checkpoints of job {job}", enough, timeout)
+        except ClusterError as error:
+            raise ClusterError(f"{error} · {self._standing(job)}") from error
 
     def exceptions(self, job: str) -> list[str]:
         """The job's failures with their full stack traces, newest first."""
@@ -166,6 +169,18 @@ class FlinkRest:
         if state in {"FAILED", "FAILING", "CANCELED"}:
             failures = self.exceptions(job)
             raise ClusterError(f"job {job} is {state}: {_first_cause(failures[0]) if failures else 'no reason given'}")
+
+    def _standing(self, job: str) -> str:
+        """One line for whoever waited in vain: state, checkpoints, which tasks the running one waits for, failures."""
+        checkpoints = self.checkpoints(job)
+        counts = ", ".join(f"{number} {what}" for what, number in checkpoints["counts"].items())
+        told = [f"the job is {self.job_state(job)}", f"checkpoints: {counts}"]
+        for checkpoint in (each for each in checkpoints["history"] if each["status"] == "IN_PROGRESS"):
+            tasks = self.rest(f"/jobs/{job}/checkpoints/details/{checkpoint['id']}")["tasks"]
+            names = self.vertices(job)
+            late = [key for key, task in tasks.items() if task["num_acknowledged_subtasks"] < task["num_subtasks"]]
+            told.append(f"checkpoint {checkpoint['id']} waits for: {', '.join(names[key] for key in late)}")
+        return " · ".join([*told, *(f"failure: {_first_cause(failure)}" for failure in self.exceptions(job))])
 
 
 def root_cause(text: str) -> str:
