@@ -297,10 +297,11 @@ def open_stage(folder: Path, another: contextlib.AbstractContextManager[LocalAws
         settings = ClusterSettings(
             slots=SLOTS,
             checkpoint_interval_ms=3_000,
-            task_manager_memory="3500m",
+            task_manager_memory="4500m",
             s3_endpoint=aws.endpoint,
             extra={
-                "taskmanager.memory.jvm-metaspace.size": "1g",  # the classes of past jobs go late
+                "taskmanager.memory.jvm-metaspace.size": "1500m",  # each job leaves 65 MB of classes …
+                "taskmanager.memory.task.off-heap.size": "500m",  # … and 16 MB of AWS client buffers: DECISIONS 20
                 f"fs.s3a.bucket.{PROXIED_BUCKET}.endpoint": proxy.endpoint,
             },
         )
