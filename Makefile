@@ -24,7 +24,7 @@ LOCALSTACK_DYNAMODB := .local/localstack/root/var/lib/localstack/lib/dynamodb-lo
 ON_THE_SERVICE := python-dateutil six urllib3 # what the packaged wheels need and apache-flink brings
 TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
 
-.PHONY: help setup jar package demo test test-unit laws fuzz check format bench faults soak mutants lock clean local-up local-down
+.PHONY: help setup jar package demo test test-unit laws fuzz check format bench curves faults soak mutants lock clean local-up local-down
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ localstack: setup $(LOCALSTACK_VENV) $(LOCALSTACK_DYNAMODB) ## the end-to-end te
 
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
+curves: setup ## what a payment costs against customers, windows, slide, disorder, distinct values, log size (20 minutes)
+	@$(BIN)/python -m tests.curves $(CURVES)
 
 bench: setup ## events per second and CPU per event, beside eight others on the same bytes (half an hour a round; make bench BENCH="--rounds 3")
 	@$(BIN)/python -m tests.bench $(BENCH)

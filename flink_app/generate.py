@@ -36,7 +36,7 @@ _FUTURE_MS = (30_000, 120_000)
 _RESEND_WITHIN_MS = 20_000
 _BURST_MS = 30_000
 _BURST_WEIGHTS = np.array([0.5, 0.3, 0.2])  # three customers are robbed at any time, not equally fast
-_MERCHANTS = 20_000
+MERCHANTS = 20_000
 _OFFSETS = (("Z", 0), ("+01:00", 3_600_000), ("-05:00", -18_000_000))  # how a time may be written
 
 _CURRENCIES = np.array(['"EUR"', '"EUR"', '"EUR"', '"USD"', '"GBP"', "null"], object)
@@ -116,7 +116,14 @@ class Chunk:
 
 
 def payments(
-    *, seed: int, events: int, customers: int, rate: float, start_ms: int = START_MS, shares: Shares | None = None
+    *,
+    seed: int,
+    events: int,
+    customers: int,
+    rate: float,
+    start_ms: int = START_MS,
+    shares: Shares | None = None,
+    merchants: int = MERCHANTS,
 ) -> Iterator[Chunk]:
     """All records of a run, in the order of sending, `rate` a second.
 
@@ -127,8 +134,9 @@ def payments(
         rate: records a second, evenly spaced; decides event times too.
         start_ms: epoch milliseconds of send offset 0.
         shares: kinds of trouble.
+        merchants: at least 1; a customer pays mostly at a few of them, a thief at any.
     """
-    bank = _Bank(seed, customers, rate, start_ms, shares or Shares())
+    bank = _Bank(seed, customers, rate, start_ms, shares or Shares(), merchants)
     for number in range(-(-events // CHUNK)):
         yield bank.chunk(number).head(events - number * CHUNK)
 
@@ -136,10 +144,13 @@ def payments(
 class _Bank:
     """The customers, and the memory of what was sent lately."""
 
-    def __init__(self, seed: int, customers: int, rate: float, start_ms: int, shares: Shares) -> None:
-        if seed < 0 or customers < 1 or rate <= 0:
-            raise ValueError(f"got seed {seed}, {customers} customers, rate {rate:g} · wanted >= 0, >= 1, > 0")
-        self.seed, self.rate, self.start_ms, self.shares = seed, rate, start_ms, shares
+    def __init__(self, seed: int, customers: int, rate: float, start_ms: int, shares: Shares, merchants: int) -> None:
+        if seed < 0 or customers < 1 or rate <= 0 or merchants < 1:
+            raise ValueError(
+                f"got seed {seed}, {customers} customers, rate {rate:g}, {merchants} merchants"
+                " · wanted >= 0, >= 1, > 0, >= 1"
+            )
+        self.seed, self.rate, self.start_ms, self.shares, self.merchants = seed, rate, start_ms, shares, merchants
         self.names = np.array([f"c{number:06d}" for number in range(customers)], object)
         weights = 1 / (np.arange(customers) + 10) ** 0.8
         self.cumulative = np.cumsum(weights) / weights.sum()
@@ -219,7 +230,7 @@ class _Bank:
         size = len(index)
         cents = np.where(burst, random.integers(50, 1_000, size), random.lognormal(8.0, 1.1, size).astype(np.int64) + 1)
         cents = cents.clip(max=500_000)
-        merchant = np.where(burst, random.integers(_MERCHANTS, size=size), random.zipf(1.3, size) % _MERCHANTS)
+        merchant = np.where(burst, random.integers(self.merchants, size=size), random.zipf(1.3, size) % self.merchants)
         tail = np.where(burst, random.integers(_ECOM_TAILS, size=size), random.integers(len(_TAILS), size=size))
         written = np.searchsorted([0.9, 0.95], random.random(size), side="right")
         local = event_times_ms + np.array([shift for _, shift in _OFFSETS])[written]

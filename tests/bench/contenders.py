@@ -108,24 +108,36 @@ def the_job_with_live_rows() -> Contender:
     """The same with live rows: a copy of the application whose features table is a folder of files."""
 
     def start(cluster: FlinkCluster, payload: Payload, output: Path, parallelism: int) -> str:
-        copy = BENCH / "application"
-        shutil.rmtree(copy, ignore_errors=True)
-        for package in ("flink_app", "operators", "sql"):
-            shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+        copy = application_copy()
         table = (PEERS / "live_features.sql").read_text().replace("@output@", f"file://{output}/live")
         (copy / "sql" / "sinks" / "features.sql").write_text(table)
-        job = cluster.submit(
-            copy / "flink_app" / "main.py",
-            jar=JAR,
-            py_files=(copy / "flink_app", copy / "operators"),
-            properties=job_properties(payload, output, separate_workers=False, buckets=4 * parallelism, live=True),
-            parallelism=parallelism,
-        )
-        cluster.wait_running(job, timeout=120)
-        return job
+        properties = job_properties(payload, output, separate_workers=False, buckets=4 * parallelism, live=True)
+        return submit_copy(cluster, copy, properties, parallelism)
 
     layouts = {"features": "final Parquet", "live": "live Parquet"}
     return FlinkContender(name="job with live rows", layouts=layouts, gives_work="read and gate", submit=start)
+
+
+def application_copy() -> Path:
+    """A fresh copy of the application, whose SQL may be edited."""
+    copy = BENCH / "application"
+    shutil.rmtree(copy, ignore_errors=True)
+    for package in ("flink_app", "operators", "sql"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def submit_copy(cluster: FlinkCluster, copy: Path, properties: Path, parallelism: int) -> str:
+    """Start a copy's job and wait until it runs; returns its id."""
+    job = cluster.submit(
+        copy / "flink_app" / "main.py",
+        jar=JAR,
+        py_files=(copy / "flink_app", copy / "operators"),
+        properties=properties,
+        parallelism=parallelism,
+    )
+    cluster.wait_running(job, timeout=120)
+    return job
 
 
 def flink_peer(script: str, name: str, layout: str, *options: str, most: int | None = None) -> Contender:

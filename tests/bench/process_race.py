@@ -73,6 +73,7 @@ def race_process(setting: Setting, say: Callable[[str], None] = lambda _: None) 
         rows_live=0,
         rows_final=0,
         checkpoints=0,
+        state_mb=0.0,
         load=load_before,
     )
 

@@ -131,6 +131,7 @@ def race(setting: Setting, say: Callable[[str], None] = lambda _: None) -> Resul
         finished = info["state"] == "FINISHED"
         ended = info["end-time"] / 1000 if finished else time.time()
         assert begun, "it ended before it began"
+        checkpoints = run.cluster.checkpoints(run.job)
         return Result(
             title=setting.title,
             contender=setting.contender.name,
@@ -151,7 +152,8 @@ def race(setting: Setting, say: Callable[[str], None] = lambda _: None) -> Resul
             python_peak_mb=usage.peak_mb["python"],
             rows_live=0,
             rows_final=0,
-            checkpoints=run.cluster.checkpoints(run.job)["counts"]["completed"],
+            checkpoints=checkpoints["counts"]["completed"],
+            state_mb=checkpoints["summary"]["state_size"]["max"] / 2**20,
             load=load_before,
         )
 

@@ -40,6 +40,7 @@ _COST: tuple[tuple[str, Measure, str], ...] = (
     ("Python", lambda r: _per_million(r, r.steady_python_seconds), ".1f"),
     ("peak MB: JVM", lambda r: r.jvm_peak_mb, ",.0f"),
     ("Python", lambda r: r.python_peak_mb, ",.0f"),
+    ("largest checkpoint, MB", lambda r: r.state_mb, ",.0f"),
     ("rows out per event: live", lambda r: r.rows_live / max(r.events, 1), ".2f"),
     ("final", lambda r: r.rows_final / max(r.events, 1), ".2f"),
 )
@@ -81,12 +82,12 @@ def write_document(
         batch=f"{BATCH:,}",
         size=f"{payload.record_bytes:.0f}",
         command=command,
-        machine=_machine(results),
+        machine=machine(results),
         rounds=max(len(runs) for runs in groups(results)),
         agreement=agreement,
-        speed=_markdown(figures(results, _SPEED)),
-        cost=_markdown(figures(results, _COST)),
-        ratios=_markdown(ratios(results)),
+        speed=markdown(figures(results, _SPEED)),
+        cost=markdown(figures(results, _COST)),
+        ratios=markdown(ratios(results)),
         remarks="\n".join(f"- {remark}" for remark in _remarks(results)),
         profiles="\n".join(_profile_text(profile, results) for profile in profiles),
     )
@@ -193,12 +194,14 @@ def _remarks(results: Sequence[Result]) -> Iterable[str]:
             )
 
 
-def _markdown(lines: Lines) -> str:
+def markdown(lines: Lines) -> str:
+    """A table, head first."""
     head, *rows = lines
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
 
 
-def _machine(results: Sequence[Result]) -> str:
+def machine(results: Sequence[Result]) -> str:
+    """What it ran on, and whether alone."""
     models = {line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line}
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     loads = [result.load for result in results]

@@ -59,6 +59,7 @@ class Result:
         jvm_peak_mb, python_peak_mb: resident memory, highest.
         rows_live, rows_final: rows out.
         checkpoints: completed.
+        state_mb: of the largest checkpoint.
         load: of the machine, one-minute average, when it began.
     """
 
@@ -82,6 +83,7 @@ class Result:
     rows_live: int
     rows_final: int
     checkpoints: int
+    state_mb: float
     load: float
 
     @property
