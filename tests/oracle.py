@@ -38,7 +38,7 @@ def accepted_events(records: list[Record], lateness_ms: int = LATENESS_MS) -> tu
             event["time"] = epoch_ms(event["event_time"])
             check_fields(event)
             identity = (event["customer_id"], event["event_id"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             exits["malformed"] += 1
             continue
         if event["time"] - arrival > FUTURE_MS:

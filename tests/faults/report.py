@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from flink_app.local.places import ROOT
 from tests.faults.grid import FAULTS, Cell
 from tests.faults.laws import LAWS
 from tests.faults.scene import CUSTOMERS, RATE, SPEED, TROUBLE
 
 _TEXT = """# Faults
 
-Written by `make faults FAULTS=--write`; every figure is of that run.
+Written by `make faults FAULTS=--write`; do not edit. A part of the grid (`--only`, `--seeds`) replaces its own rows,
+the others stay: each row names the commit that it was measured at (+: with changes on top).
 
 A run is {payments},
 as long as it takes, two parallel subtasks, checkpoints every 3 s. Time in the stream runs {speed} times as fast as the
@@ -34,8 +37,8 @@ Recovery is the time from the injection, the fault's own length included, to the
 after its last hit: barriers have passed source, gate, windows and all sinks. Machine: {machine}, shared with
 other work; most of a restart is Python workers that start.
 
-| fault | injected | seed, state, run | laws | proof that it hit | restarts | recovery |
-|---|---|---|---|---|---|---|
+| fault | injected | seed, state, run | laws | proof that it hit | restarts | recovery | commit |
+|---|---|---|---|---|---|---|---|
 """
 _WIDE, _LAW = 28, 13
 
@@ -92,21 +95,35 @@ def summary(console: Console, cells: Sequence[Cell]) -> None:
 
 
 def write(path: Path, cells: Iterable[Cell]) -> None:
-    """docs/faults.md: the measured table, and what its words mean."""
-    cells = list(cells)
+    """docs/faults.md: the measured table, and what its words mean; rows of other faults and seeds stay as they are."""
     about = {fault.name: fault.about for fault in FAULTS}
-    rows = []
+    rows = _rows(path)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     for cell in cells:
         how = ", ".join(part for part in (str(cell.seed), cell.backend, cell.run) if part)
         columns = [cell.fault, about[cell.fault], how, _outcome(cell), _clean(cell.proof), str(cell.restarts)]
-        rows.append(f"| {' | '.join([*columns, _seconds(cell.recovery_s)])} |")
+        rows[cell.fault, cell.seed] = f"| {' | '.join([*columns, _seconds(cell.recovery_s), commit])} |"
+    order = list(about)
     text = _TEXT.format(
         laws="\n".join(f"- **{law}**: {meaning}" for law, meaning in LAWS.items()),
         payments=f"{RATE:g} payments a second of {CUSTOMERS} customers ({_shares()})",
         speed=SPEED,
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
     )
-    path.write_text(text + "\n".join(rows) + "\n")
+    known = sorted((key for key in rows if key[0] in about), key=lambda key: (key[1], order.index(key[0])))
+    path.write_text(text + "".join(f"{rows[key]}\n" for key in known))
+
+
+def _rows(path: Path) -> dict[tuple[str, int], str]:
+    """(fault, seed) -> its row in the document."""
+    rows = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        match line.strip("| ").split(" | "):
+            case [fault, _, how, *_] if how.partition(",")[0].isdigit():
+                rows[fault, int(how.partition(",")[0])] = line
+    return rows
 
 
 def _outcome(cell: Cell) -> str:
