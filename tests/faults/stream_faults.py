@@ -243,8 +243,8 @@ class Rescaling(Fault):
         return [scene.act]
 
     def proof(self, scene: Scene, act: Act) -> str:
-        with_column = sum("amount_min" in row for row in scene.world.final_rows().values())
-        return f"{act.told}; {with_column} rows have the new column" if with_column else ""
+        with_column = sum("amount_min" in row for row in scene.world.items().values())
+        return f"{act.told}; {with_column} rows have the new column before the stream ends" if with_column else ""
 
     def expectation(self, found: dict[Key, Row], records: list[Raw]) -> Iterable[str]:
         events, _ = oracle.accepted_events([(record.data, record.arrival) for record in records])
