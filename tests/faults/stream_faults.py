@@ -71,9 +71,9 @@ class HotCustomer(Fault):
         return map(self._heated, squeezed(scene.seed, scene.base_ms))
 
     def proof(self, scene: Scene, act: Act) -> str:
-        records = scene.world.records()
-        share = sum(HOT.encode() in record.data for record in records) / len(records)
-        return f"{share:.0%} of the records are of {HOT}" if share > 0.45 else ""
+        events, _ = oracle.accepted_events([(record.data, record.arrival) for record in scene.world.records()])
+        share = sum(event["customer_id"] == HOT for event in events) / len(events)
+        return f"{share:.0%} of the accepted payments are of {HOT}" if share > 0.45 else ""
 
     @staticmethod
     def _heated(chunk: Chunk) -> Chunk:
