@@ -10,7 +10,6 @@ from flink_app.generate import Truth, payments
 from flink_app.local.places import ROOT
 from tests.bench.payload import RATE, SEED
 from tests.curves.axes import AXES
-from tests.curves.measure import restore
 
 
 @pytest.mark.flink
@@ -30,7 +29,10 @@ def test_every_window_of_an_axis_is_one_that_the_job_computes_itself(name, tmp_p
     assert not plan.natives
 
 
+@pytest.mark.slow
 def test_a_restored_log_holds_the_payments_that_were_counted():
+    from tests.curves.measure import restore
+
     truth = Truth()
     for chunk in payments(seed=SEED, events=30_000, customers=20_000, rate=RATE):
         truth.add(chunk)
