@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from flink_app.generate import MERCHANTS
@@ -25,7 +25,7 @@ class Load:
     customers: int = CUSTOMERS
     merchants: int = MERCHANTS
     late: float = 0.05
-    windows: Mapping[str, str] | None = field(default=None, hash=False)
+    windows: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

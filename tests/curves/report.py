@@ -43,7 +43,7 @@ def write(curves: Curves, restores: Sequence[Restore], events: int, backend: str
         f"- {events:,} payments for each point, {RATE:,.0f} a second of event time, seed {SEED}; the job at",
         f"  parallelism 1 on {backend}, a fresh cluster each, final rows only; where nothing else is said",
         "  20,000 customers and the delivered windows",
-        "- a point counts only if the account balances and every exit is the one that the generator meant",
+        "- a point counts only if as many payments were counted, duplicate and rejected as the generator meant",
         "- warm: from the first payments past the reader until the job has finished, JIT compilation included; one run",
         "  a point, so differences of some ten percent mean nothing",
         f"- command: `{command}`",
