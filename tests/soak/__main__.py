@@ -76,8 +76,9 @@ def _watch(scene: Scene, hours: int, console: Console) -> Iterator[Reading]:
     with bar:
         task = bar.add_task("", total=hours, now="")
         scene.wait_checkpoint(0)
+        reading = None
         while (hour := scene.stream_ms(time.time() * 1000) / HOUR_MS) < hours:
-            reading = read(scene, hour)
+            reading = read(scene, hour, reading)
             bar.update(task, completed=hour, now=f"{reading.backlog} records waiting, state {reading.state_mb:.1f} MB")
             yield reading
             time.sleep(EVERY_S)

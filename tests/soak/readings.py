@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,6 @@ from tests.faults.scene import Scene
 _MB = 2**20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _METRICS = {
-    "heap_mb": "Status.JVM.Memory.Heap.Used",
     "metaspace_mb": "Status.JVM.Memory.Metaspace.Used",
     "direct_mb": "Status.JVM.Memory.Direct.MemoryUsed",
 }
@@ -28,7 +29,9 @@ class Reading:
     Attributes:
         hour: of the stream, since it began.
         state_mb: of the last checkpoint, all subtasks.
-        heap_mb, metaspace_mb, direct_mb: of the TaskManager's JVM.
+        heap_mb: of the TaskManager's JVM, what a full collection left in the last full hour of the stream: garbage
+            that nothing has collected yet is no growth.
+        metaspace_mb, direct_mb: of the same JVM.
         jvm_mb, python_mb: resident memory of the TaskManager and of its Python workers.
         threads, open_files: of all of these.
         local_files: in the cluster's temporary and checkpoint folders.
@@ -52,8 +55,8 @@ class Reading:
     backlog: int
 
 
-def read(scene: Scene, hour: float) -> Reading:
-    """Look now."""
+def read(scene: Scene, hour: float, before: Reading | None) -> Reading:
+    """Look now; with the first reading of an hour of the stream, collect garbage."""
     cluster, s3 = scene.cluster, scene.stage.aws.client("s3")
     jvm, workers = processes.task_manager(cluster), processes.workers(cluster)
     (manager,) = cluster.rest("/taskmanagers")["taskmanagers"]
@@ -63,6 +66,7 @@ def read(scene: Scene, hour: float) -> Reading:
     return Reading(
         hour=hour,
         state_mb=cluster.checkpoints(scene.job)["latest"]["completed"]["state_size"] / _MB,
+        heap_mb=before.heap_mb if before and int(before.hour) == int(hour) else _live_heap_mb(jvm),
         **{name: told[metric] for name, metric in _METRICS.items()},
         jvm_mb=_resident_mb([jvm]),
         python_mb=_resident_mb(workers),
@@ -73,6 +77,14 @@ def read(scene: Scene, hour: float) -> Reading:
         s3_uploads=len(s3.list_multipart_uploads(Bucket=PROXIED_BUCKET).get("Uploads", [])),
         backlog=scene.world.sent.total() - records_read(cluster, scene.job),
     )
+
+
+def _live_heap_mb(jvm: int) -> float:
+    subprocess.run(["jcmd", str(jvm), "GC.run"], check=True, capture_output=True)
+    told = subprocess.run(["jcmd", str(jvm), "GC.heap_info"], check=True, capture_output=True, text=True).stdout
+    used = re.search(r"heap +total \d+K, used (\d+)K", told)
+    assert used, told
+    return int(used[1]) / 1024
 
 
 def _resident_mb(pids: Iterable[int]) -> float:
