@@ -1,7 +1,7 @@
 """`make bench`: the job beside its peers, on the same payments, in the same hour.
 
 python -m tests.bench [--events N] [--rounds N] [--backend heap --backend rocksdb] [--parallelism 1 --parallelism 2]
-                      [--contender NAME …] [--limit SECONDS] [--no-profile] [--no-document]
+                      [--contender NAME …] [--limit SECONDS] [--merge] [--no-profile] [--no-document]
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from rich.console import Console
 
 from flink_app.errors import FraudWindowsError
 from flink_app.local.places import ROOT
-from tests.bench import plot, report
+from tests.bench import flame, plot, report
 from tests.bench.agreement import compare, lines_out, rows_out
 from tests.bench.contenders import CONTENDERS, NO_BACKEND, Contender, FlinkContender, peers_python
+from tests.bench.findings import Findings
 from tests.bench.payload import Payload, payload
 from tests.bench.process_race import race_process
 from tests.bench.race import race
 from tests.bench.result import Result, Setting
-from tests.bench.stages import Profile, profile
+from tests.bench.stages import Profile, profile, recorded_stacks
 from tests.bench.truth import oracle_rows
 
 
@@ -34,6 +35,7 @@ def main(
     parallelism: Annotated[list[int] | None, typer.Option(help="1, 2, …; 1 by default.")] = None,
     contender: Annotated[list[str] | None, typer.Option(help=f"{', '.join(CONTENDERS)}; all by default.")] = None,
     limit: Annotated[float, typer.Option(help="Seconds after which a run is stopped.")] = 120,
+    merge: Annotated[bool, typer.Option(help="Keep what was measured before and is not now.")] = False,
     profiled: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile runs at the end.")] = True,
     document: Annotated[bool, typer.Option(help="Write docs/benchmark.md and .svg.")] = True,
 ) -> None:
@@ -41,14 +43,17 @@ def main(
     console = Console(highlight=False)
     chosen = [CONTENDERS[name] for name in contender or CONTENDERS]
     settings = _settings(chosen, backend or ["heap", "rocksdb"], parallelism or [1], events, limit, console)
-    results: list[Result] = []
+    earlier = Findings.load() if merge else Findings()
+    given = " ".join(sys.argv[1:])
+    command = f".venv/bin/python -m tests.bench {given}" if given else "make bench"
+    runs: list[Result] = []
     counted: dict[int, str] = {}
     for number in range(rounds):
         for setting in settings:
             run = race if isinstance(setting.contender, FlinkContender) else race_process
             result, told = _judged(setting, run(setting, console.print), console)
-            results.append(result)
-            report.save(results, [])  # what an hour has found survives what comes after it
+            runs.append(result)
+            Findings(runs, [], [command], counted).beside(earlier).save()
             if told:
                 counted[setting.payload.events] = told
             state = "rows are the oracle's" if result.finished else "STOPPED at the limit"
@@ -58,20 +63,20 @@ def main(
             )
     profiles: list[Profile] = []
     for setting in settings if profiled else ():
-        if setting.contender in (CONTENDERS["job"], CONTENDERS["native"]) and setting.parallelism == 1:
+        if setting.contender in (CONTENDERS["job"], CONTENDERS["native"]):
             console.print(f"profile of {setting.title} …")
             profiles.append(profile(setting))
-    report.save(results, profiles)
-    report.show(results, console)
-    if not document:
-        return
-    given = " ".join(sys.argv[1:])
-    command = f".venv/bin/python -m tests.bench {given}".strip() if given else "make bench"
-    agreed = ", ".join(dict.fromkeys(report.name_of(run) for run in results if run.finished))
-    agreement = f"{agreed} ({counted.get(events, 'nobody finished')})"
-    report.write_document(results, profiles, payload(events), command, agreement)
-    plot.draw(results)
-    console.print(f"written: {report.DOCUMENT.relative_to(ROOT)}, {plot.PLOT.relative_to(ROOT)}")
+    found = Findings(runs, profiles, [command], counted).beside(earlier)
+    found.save()
+    report.show(runs, console)
+    if document:
+        report.write_document(found, payload(events))
+        plot.draw(found.runs)
+        for setting in settings if profiled else ():
+            if setting.title == "job, rocksdb" and setting.parallelism == 1:
+                for stacks, kind in zip(recorded_stacks(setting), ("jvm", "python"), strict=True):
+                    flame.draw(stacks, f"{setting.title}, {kind}", report.DOCUMENT.with_name(f"flame-{kind}.svg"))
+        console.print(f"written: {report.DOCUMENT.relative_to(ROOT)}, {plot.PLOT.relative_to(ROOT)}")
 
 
 def _settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,30 @@ def the_job_with_live_rows() -> Contender:
     return FlinkContender(name="job with live rows", layouts=layouts, gives_work="read and gate", submit=start)
 
 
+def the_job_with_default_bundles() -> Contender:
+    """The job as if PyFlink's bundle settings were not the program's to choose."""
+
+    def start(cluster: FlinkCluster, payload: Payload, output: Path, parallelism: int) -> str:
+        properties = job_properties(payload, output, separate_workers=False, buckets=4 * parallelism, live=False)
+        return submit_copy(cluster, without_bundle_settings(application_copy()), properties, parallelism)
+
+    return FlinkContender(
+        name="job, default bundles",
+        layouts={"features": "final Parquet"},
+        gives_work="read and gate",
+        submit=start,
+    )
+
+
+def without_bundle_settings(copy: Path) -> Path:
+    """The copy, with PyFlink's defaults: bundles of 1,000 rows or a second, Arrow batches of 1,000 rows."""
+    runtime = copy / "flink_app" / "runtime.py"
+    text, changed = re.subn(r'(?m)^    "python\.fn-execution\.(bundle|arrow)\..*\n', "", runtime.read_text())
+    assert changed == 3, f"{runtime}: {changed} settings of bundles found"
+    runtime.write_text(text)
+    return copy
+
+
 def application_copy() -> Path:
     """A fresh copy of the application, whose SQL may be edited."""
     copy = BENCH / "application"
@@ -190,6 +215,7 @@ NATIVE: Final = "native Flink SQL"
 CONTENDERS: Final[dict[str, Contender]] = {
     "job": the_job(separate_workers=False),
     "job-two-workers": the_job(separate_workers=True),
+    "job-default-bundles": the_job_with_default_bundles(),
     "job-live": the_job_with_live_rows(),
     "native": flink_peer("flink_native.py", NATIVE, "final Parquet"),
     "fresh": flink_peer("flink_fresh.py", "Flink SQL, fresh and corrected", "changelog"),

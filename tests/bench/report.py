@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
 import statistics
 import string
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from flink_app.local.places import ROOT
+from tests.bench import budget
 from tests.bench.contenders import CONTENDERS, NO_BACKEND
-from tests.bench.payload import BATCH, BENCH, CUSTOMERS, RATE, SEED, Payload
+from tests.bench.findings import Findings
+from tests.bench.payload import BATCH, CUSTOMERS, RATE, SEED, Payload
 from tests.bench.result import Result
-from tests.bench.stages import Profile
 
 DOCUMENT = ROOT / "docs" / "benchmark.md"
 _JOB, _LIVE = CONTENDERS["job"].name, CONTENDERS["job-live"].name
@@ -46,15 +45,6 @@ _COST: tuple[tuple[str, Measure, str], ...] = (
 )
 
 
-def save(results: Sequence[Result], profiles: Sequence[Profile]) -> Path:
-    """Keep the figures as JSON; returns where."""
-    path = BENCH / "results.json"
-    path.write_text(
-        json.dumps({"runs": [asdict(r) for r in results], "profiles": [asdict(p) for p in profiles]}, indent=1)
-    )
-    return path
-
-
 def show(results: Sequence[Result], console: Console) -> None:
     """Print the tables."""
     for title, (head, *rows) in (
@@ -70,10 +60,9 @@ def show(results: Sequence[Result], console: Console) -> None:
         console.print(table)
 
 
-def write_document(
-    results: Sequence[Result], profiles: Sequence[Profile], payload: Payload, command: str, agreement: str
-) -> None:
-    """Write docs/benchmark.md anew; `agreement` says which rows were found equal."""
+def write_document(found: Findings, payload: Payload) -> None:
+    """Write docs/benchmark.md anew."""
+    agreed = ", ".join(dict.fromkeys(name_of(run) for run in found.runs if run.finished))
     text = string.Template(Path(__file__).with_name("benchmark.md").read_text()).substitute(
         events=f"{payload.events:,}",
         customers=f"{CUSTOMERS:,}",
@@ -81,15 +70,16 @@ def write_document(
         seed=SEED,
         batch=f"{BATCH:,}",
         size=f"{payload.record_bytes:.0f}",
-        command=command,
-        machine=machine(results),
-        rounds=max(len(runs) for runs in groups(results)),
-        agreement=agreement,
-        speed=markdown(figures(results, _SPEED)),
-        cost=markdown(figures(results, _COST)),
-        ratios=markdown(ratios(results)),
-        remarks="\n".join(f"- {remark}" for remark in _remarks(results)),
-        profiles="\n".join(_profile_text(profile, results) for profile in profiles),
+        commands=", then ".join(f"`{command}`" for command in found.commands),
+        machine=machine(found.runs),
+        rounds=", ".join(dict.fromkeys(str(len(runs)) for runs in groups(found.runs))),
+        agreement=f"{agreed} ({found.rows.get(payload.events, 'nobody finished')})",
+        speed=markdown(figures(found.runs, _SPEED)),
+        cost=markdown(figures(found.runs, _COST)),
+        ratios=markdown(ratios(found.runs)),
+        remarks="\n".join(f"- {remark}" for remark in _remarks(found.runs)),
+        budget=budget.text(found, payload),
+        profiles="\n".join(budget.profile_text(one, found.runs) for one in found.profiles),
     )
     DOCUMENT.parent.mkdir(exist_ok=True)
     DOCUMENT.write_text(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
@@ -207,25 +197,3 @@ def machine(results: Sequence[Result]) -> str:
     loads = [result.load for result in results]
     load = f"load average before each run {min(loads):.1f} to {max(loads):.1f} (above 1 somebody else was at work)"
     return f"{os.cpu_count()} virtual cores ({', '.join(models)}), {memory:.0f} GB, {platform.system()}, {load}"
-
-
-def _profile_text(profile: Profile, results: Sequence[Result]) -> str:
-    runs = [run for run in results if (run.title, run.parallelism) == (profile.title, profile.parallelism)]
-    done = [run for run in runs if run.finished]
-    lines = [f"## Where the time goes: {profile.title}", ""]
-    for kind, stages in (("JVM", profile.jvm), ("Python", profile.python)):
-        total = sum(stages.values())
-        if not total:
-            continue
-        seconds = [run.steady_jvm_seconds if kind == "JVM" else run.steady_python_seconds for run in done]
-        micros = statistics.median(seconds) / done[0].events * 1e6 if done else float("nan")
-        jit = sum(s for name, s in profile.threads.items() if name in {"JIT compiler", "garbage collector"})
-        overhead = jit / sum(profile.threads.values()) if kind == "JVM" else 0.0
-        lines += [f"| {kind} stage | share | µs/event |", "|---|---:|---:|"]
-        if overhead:
-            lines.append(f"| compiling and collecting | {overhead:.0%} | {overhead * micros:.1f} |")
-        for stage, samples in stages.items():
-            share = samples / total * (1 - overhead)
-            lines.append(f"| {stage} | {share:.0%} | {share * micros:.1f} |")
-        lines.append("")
-    return "\n".join(lines)

@@ -6,6 +6,7 @@ A run of its own: samplers slow what they watch. Shares come from here, seconds 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -50,7 +51,11 @@ _PYTHON_STAGES: Final = (
 )
 
 
+_RECORDING: Final = "taskmanager.jfr"
 _WAITS: Final = re.compile(r"(wait|channel_spin|Thread\.run|_get)? \((threading|grpc/_channel|queue)\.py:\d+\)$|^$")
+
+
+Stack = tuple[list[str], int]  # frames, the running one first; samples
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,10 @@ class Profile:
 
 def profile(setting: Setting) -> Profile:
     """Run once under Flight Recorder and py-spy."""
-    folder = BENCH / "profiles" / setting.output.name
-    folder.mkdir(parents=True, exist_ok=True)
-    recording = folder / "taskmanager.jfr"
+    folder = _folder(setting)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    recording = folder / _RECORDING
     spies: dict[int, subprocess.Popen[bytes]] = {}
     threads: dict[tuple[int, str], float] = {}
     with started(setting) as run:
@@ -94,8 +100,7 @@ def profile(setting: Setting) -> Profile:
         _jcmd(jvm, "JFR.dump", "name=bench", f"filename={recording}")
     for spy in spies.values():
         spy.wait(60)
-    jvm_stacks = list(_recorded(recording))
-    python_stacks = [stack for pid in spies for stack in _spied(folder / f"python-{pid}.txt")]
+    jvm_stacks, python_stacks = recorded_stacks(setting)
     return Profile(
         setting.title,
         setting.parallelism,
@@ -105,6 +110,17 @@ def profile(setting: Setting) -> Profile:
         {"jvm": _top(jvm_stacks), "python": _top(python_stacks)},
         _own(python_stacks),
     )
+
+
+def recorded_stacks(setting: Setting) -> tuple[list[Stack], list[Stack]]:
+    """Of the JVM and of Python, as the last profile of this setting has left them."""
+    folder = _folder(setting)
+    python = [stack for file in sorted(folder.glob("python-*.txt")) for stack in _spied(file)]
+    return list(_recorded(folder / _RECORDING)), python
+
+
+def _folder(setting: Setting) -> Path:
+    return BENCH / "profiles" / setting.output.name
 
 
 def _jcmd(pid: int, *command: str) -> None:
@@ -118,9 +134,6 @@ def _spy(pid: int, target: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-Stack = tuple[list[str], int]  # frames, top first; samples
 
 
 def _recorded(recording: Path) -> Iterable[Stack]:
@@ -139,7 +152,7 @@ def _recorded(recording: Path) -> Iterable[Stack]:
 
 
 def _spied(file: Path) -> Iterable[Stack]:
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in file.read_text().splitlines():
         frames, _, count = line.rpartition(" ")
         if not _WAITS.search(frames):
             yield frames.split(";")[::-1], int(count)
