@@ -41,7 +41,7 @@ def failing_parts() -> list[Rule]:
 
 
 def broken_parts() -> list[Rule]:
-    return [Rule(PART, answers.refuse(403, "AccessDenied"), times=1, what="answered 403, for good")]
+    return [Rule(PART, answers.refuse(403, "AccessDenied"), times=1, what="answered 403")]
 
 
 def failing_commits() -> list[Rule]:
@@ -52,7 +52,7 @@ def failing_commits() -> list[Rule]:
 
 
 def broken_commits() -> list[Rule]:
-    return [Rule(COMMIT, answers.refuse(403, "AccessDenied"), times=2, what="answered 403, for good")]
+    return [Rule(COMMIT, answers.refuse(403, "AccessDenied"), times=2, what="answered 403")]
 
 
 def lost_commit_answers() -> list[Rule]:
@@ -68,7 +68,7 @@ def expired_iterators() -> list[Rule]:
 
 
 def failing_reads() -> list[Rule]:
-    return [Rule(READ, answers.refuse(500, "InternalFailure"), times=30, what="answered 500")]
+    return [Rule(READ, answers.refuse(500, "InternalFailure"), seconds=20, what="answered 500")]
 
 
 def hanging_reads() -> list[Rule]:
@@ -114,7 +114,7 @@ EVERYTHING = ProxyFault(
 CHECKPOINTS_IN_S3 = {"execution.checkpointing.dir": f"s3://{PROXIED_BUCKET}/{CHECKPOINTS}"}
 SOON_FINAL = {"State": {"idle.final.seconds": "15"}}
 
-AWS_FAULTS: list[Fault] = [  # the "soft" ones are retried by Flink's connectors, the "hard" ones restart the job
+AWS_FAULTS: list[Fault] = [  # the "soft" ones are soon over for Flink's connectors, the "hard" ones may restart the job
     ProxyFault("DynamoDB throttles", throttled_writes, "every BatchWriteItem throttled for 6 s", run="soft"),
     ProxyFault("DynamoDB unprocessed", unprocessed_items, "BatchWriteItem leaves a third of the items out", run="soft"),
     ProxyFault("DynamoDB 500", failing_writes, "every other BatchWriteItem answered 500", run="soft"),
@@ -127,9 +127,9 @@ AWS_FAULTS: list[Fault] = [  # the "soft" ones are retried by Flink's connectors
     ProxyFault("Kinesis iterators expire", expired_iterators, "GetRecords: ExpiredIteratorException", run="soft"),
     ProxyFault("Kinesis answers lost", lost_read_answers, "GetRecords: the connection breaks", run="soft"),
     EVERYTHING,
-    ProxyFault("S3 403 in upload", broken_parts, "a part refused for good: the job restarts", run="hard"),
-    ProxyFault("S3 403 at commit", broken_commits, "a commit refused for good: the job restarts", run="hard"),
-    ProxyFault("Kinesis 500", failing_reads, "GetRecords answered 500, more often than is retried", run="hard"),
+    ProxyFault("S3 403 in upload", broken_parts, "a part refused: AccessDenied", run="hard"),
+    ProxyFault("S3 403 at commit", broken_commits, "commits refused: AccessDenied", run="hard"),
+    ProxyFault("Kinesis 500", failing_reads, "every GetRecords answered 500 for 20 s", run="hard"),
     ProxyFault("Kinesis hangs", hanging_reads, "GetRecords without an answer for 8 s", run="hard"),
     ProxyFault(
         "checkpoint fails",
