@@ -6,23 +6,24 @@ import math
 import re
 import time
 from collections.abc import Callable
-from statistics import fmean
 from typing import Any, Final
 
 from flink_app.doctor import Part, Symptoms, Task
 from flink_app.errors import FraudWindowsError
 from flink_app.local.flink_rest import FlinkRest
 
-LOOK_SECONDS: Final = 15.0  # Flink's own busy and backpressure times are averages over five
-SAMPLES: Final = 4
+_COLLECTED_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 15.0  # Flink brings the metrics of its tasks together every ten, unless it is told otherwise
 LAST_CHECKPOINTS: Final = 5  # what failed before those is over
 
-_BUSY, _HELD_UP = "busyTimeMsPerSecond", "backPressuredTimeMsPerSecond"
+_BUSY, _IDLE, _HELD_UP = "accumulateBusyTimeMs", "accumulateIdleTimeMs", "accumulateBackPressuredTimeMs"
+_TIMES: Final = rf"^\d+\.({_BUSY}|{_IDLE}|{_HELD_UP})$"
 _BEHIND, _SIZE = "millisBehindLatest", "averageRecordSizeBytes"
-_WANTED: Final = rf"^({_BUSY}|{_HELD_UP})$|shardId\..*\.({_BEHIND}|{_SIZE})$|\.freshness_ms$"
+_WANTED: Final = rf"shardId\..*\.({_BEHIND}|{_SIZE})$|\.freshness_ms$"
 _READ: Final = r"^Source__.*\.numRecordsOut$"
 
-Sample = dict[str, float]  # 'task: metric id' -> the largest value of all subtasks
+Figures = dict[str, float]  # 'task: metric id' -> the largest value of all subtasks
+Times = dict[str, float]  # 'task: subtask.metric id' -> milliseconds since the subtask began
 
 
 def look_at(url: str, seconds: float) -> Symptoms:
@@ -38,21 +39,33 @@ def look(flink: FlinkRest, seconds: float = LOOK_SECONDS, wait: Callable[[float]
     Args:
         flink: the cluster.
         seconds: how long.
-        wait: between two samples.
+        wait: how to wait.
 
     Raises:
         FraudWindowsError: no job runs, or several; the cluster does not answer.
     """
     job = running_job(flink)
-    began, read = time.monotonic(), flink.metric(job, _READ)
-    samples = [_sample(flink, job)]
-    for _ in range(SAMPLES - 1):
-        wait(seconds / (SAMPLES - 1))
-        samples.append(_sample(flink, job))
-    per_second = (flink.metric(job, _READ) - read) / max(time.monotonic() - began, 1e-3)
+    began, read, before = _reading(flink, job, wait)
+    wait(seconds)
+    ended, read_more, after = _reading(flink, job, wait)
     return symptoms(
-        samples, max(per_second, 0.0), flink.rest(f"/jobs/{job}"), flink.checkpoints(job), _interval_ms(flink, job)
+        flink.metrics(job, _WANTED, "max"),
+        (before, after),
+        max((read_more - read) / (ended - began), 0.0),
+        flink.rest(f"/jobs/{job}"),
+        flink.checkpoints(job),
+        _interval_ms(flink, job),
     )
+
+
+def _reading(flink: FlinkRest, job: str, wait: Callable[[float], None]) -> tuple[float, float, Times]:
+    """Seconds of a clock, records read, what subtasks have done: all of now.
+
+    Flink collects metrics when somebody asks, and answers with those of the time before.
+    """
+    flink.metric(job, _READ)
+    wait(_COLLECTED_SECONDS)
+    return time.monotonic(), flink.metric(job, _READ), flink.subtask_metrics(job, _TIMES)
 
 
 def running_job(flink: FlinkRest) -> str:
@@ -64,26 +77,29 @@ def running_job(flink: FlinkRest) -> str:
     return str(jobs[0])
 
 
-def symptoms(samples: list[Sample], per_second: float, job: Any, checkpoints: Any, interval_ms: float) -> Symptoms:
+def symptoms(
+    figures: Figures, times: tuple[Times, Times], per_second: float, job: Any, checkpoints: Any, interval_ms: float
+) -> Symptoms:
     """The figures of a look.
 
     Args:
-        samples: in the order of time.
+        figures: at its end.
+        times: what the subtasks have done since they began, when the look began and when it ended. Flink's own
+            figures a second are averages over the last minute: too slow for a job that was healthy half a minute ago.
         per_second: records read.
         job: Flink's answer to /jobs/:id.
         checkpoints: Flink's answer to /jobs/:id/checkpoints.
         interval_ms: between two checkpoints; 0: there are none.
     """
-    last = samples[-1]
-    shards = {key for key in last if key.endswith(_BEHIND)}
-    size = _largest(last, _SIZE)
+    shards = {key for key in figures if key.endswith(_BEHIND)}
+    size = _largest(figures, _SIZE)
     shard_records = per_second / len(shards) if shards else None
     running_ms = job["timestamps"]["RUNNING"] if job["state"] == "RUNNING" else job["now"]
     return Symptoms(
-        tasks=tuple(_tasks(samples)),
+        tasks=tuple(_tasks(*times)),
         settled_seconds=(job["now"] - running_ms) / 1000,
-        behind_ms=_largest(last, _BEHIND),
-        freshness_ms=_largest(last, "freshness_ms"),
+        behind_ms=_largest(figures, _BEHIND),
+        freshness_ms=_largest(figures, "freshness_ms"),
         shard_records=shard_records,
         shard_bytes=None if size is None or shard_records is None else size * shard_records,
         **_checkpoint_figures(checkpoints, interval_ms),
@@ -109,27 +125,26 @@ def short_name(name: str) -> str:
     return f"{'S3 files' if part_of(name) is Part.SINK else 'native window'} {found[1] if found else ''}".rstrip()
 
 
-def _sample(flink: FlinkRest, job: str) -> Sample:
-    return {key: float(value) for key, value in flink.metrics(job, _WANTED, "max").items()}
+def _tasks(before: Times, after: Times) -> list[Task]:
+    """Every task's slowest subtask; what its time went into is measured by the same clock, Flink's."""
+    spent = {key: value - before.get(key, 0.0) for key, value in after.items()}
+    subtasks = sorted({key.rpartition(".")[0] for key in spent})
+    rows = {each: [spent.get(f"{each}.{kind}", math.nan) for kind in (_BUSY, _IDLE, _HELD_UP)] for each in subtasks}
+    longest = max((sum(row) for row in rows.values() if not math.isnan(sum(row))), default=0.0)
+    tasks: dict[str, Task] = {}
+    for subtask, (busy, idle, held_up) in rows.items():
+        name = subtask.rpartition(": ")[0]
+        is_source = math.isnan(busy)  # of a source Flink knows only how long it was held up
+        whole = longest if is_source else busy + idle + held_up
+        if whole > 0:  # else nothing new has been told since the look began
+            busy_ms, held_up_ms = (1_000 * min(max(part / whole, 0.0), 1.0) for part in (busy, held_up))
+            found = Task(short_name(name), part_of(name), None if is_source else busy_ms, held_up_ms)
+            tasks[name] = max(tasks.get(name, found), found, key=lambda task: (task.busy_ms or 0.0, task.held_up_ms))
+    return list(tasks.values())
 
 
-def _tasks(samples: list[Sample]) -> list[Task]:
-    names = sorted({key.rpartition(": ")[0] for key in samples[-1] if key.endswith(f": {_HELD_UP}")})
-    tasks = []
-    for name in names:
-        busy, held_up = (_mean(samples, f"{name}: {metric}") for metric in (_BUSY, _HELD_UP))
-        tasks.append(Task(short_name(name), part_of(name), busy, held_up or 0.0))
-    return tasks
-
-
-def _mean(samples: list[Sample], key: str) -> float | None:
-    """Over the samples; a legacy source's busy time is NaN, as Flink documents it."""
-    values = [sample[key] for sample in samples if not math.isnan(sample.get(key, math.nan))]
-    return fmean(values) if values else None
-
-
-def _largest(sample: Sample, ending: str) -> float | None:
-    values = [value for key, value in sample.items() if key.endswith(ending) and not math.isnan(value)]
+def _largest(figures: Figures, ending: str) -> float | None:
+    values = [value for key, value in figures.items() if key.endswith(ending) and not math.isnan(value)]
     return max(values, default=None)
 
 

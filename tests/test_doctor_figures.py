@@ -45,47 +45,60 @@ def test_a_task_is_known_by_its_place_in_the_job(name, part, short):
     assert (part_of(name), short_name(name)) == (part, short)
 
 
-def sample(**changes):
-    figures = {
-        f"{SOURCE}: busyTimeMsPerSecond": float("nan"),
-        f"{SOURCE}: backPressuredTimeMsPerSecond": 600.0,
-        f"{SOURCE}: {SHARD}0.millisBehindLatest": 4_000.0,
-        f"{SOURCE}: {SHARD}1.millisBehindLatest": 21_000.0,
-        f"{SOURCE}: {SHARD}0.averageRecordSizeBytes": 250.0,
-        f"{SOURCE}: {SHARD}1.averageRecordSizeBytes": 300.0,
-        f"{WINDOWS}: busyTimeMsPerSecond": 100.0,
-        f"{WINDOWS}: backPressuredTimeMsPerSecond": 880.0,
-        f"{WINDOWS}: feature_windows.kinesisanalytics.freshness_ms": 2_500.0,
-        f"{FEATURES}: busyTimeMsPerSecond": 990.0,
-        f"{FEATURES}: backPressuredTimeMsPerSecond": 0.0,
-    }
-    return figures | changes
+FIGURES_OF_FLINK = {
+    f"{SOURCE}: {SHARD}0.millisBehindLatest": 4_000.0,
+    f"{SOURCE}: {SHARD}1.millisBehindLatest": 21_000.0,
+    f"{SOURCE}: {SHARD}0.averageRecordSizeBytes": 250.0,
+    f"{SOURCE}: {SHARD}1.averageRecordSizeBytes": 300.0,
+    f"{WINDOWS}: feature_windows.kinesisanalytics.freshness_ms": 2_500.0,
+}
 
 
-def flink(samples, state="RUNNING", history=(), interval_ms=10_000.0):
+def spent(task, busy, idle, held_up, subtask=0):
+    kinds = {"accumulateBusyTimeMs": busy, "accumulateIdleTimeMs": idle, "accumulateBackPressuredTimeMs": held_up}
+    return {f"{task}: {subtask}.{kind}": float(value) for kind, value in kinds.items()}
+
+
+BEFORE = spent(SOURCE, "nan", 50_000, 500) | spent(WINDOWS, 1_000, 49_000, 0) | spent(FEATURES, 500, 49_500, 0)
+AFTER = spent(SOURCE, "nan", 54_000, 6_500) | spent(WINDOWS, 2_000, 49_200, 8_800) | spent(FEATURES, 10_400, 49_600, 0)
+
+
+def flink(times=(BEFORE, AFTER), state="RUNNING", history=(), interval_ms=10_000.0):
     job = {"state": state, "now": 100_000, "timestamps": {"RUNNING": 40_000}}
-    return symptoms(samples, 1_000.0, job, {"history": list(history)}, interval_ms)
+    return symptoms(FIGURES_OF_FLINK, times, 1_000.0, job, {"history": list(history)}, interval_ms)
 
 
 def test_the_figures_of_a_look_are_the_slowest_shards_and_subtasks():
-    seen = flink([sample()])
+    seen = flink()
     assert (seen.behind_ms, seen.freshness_ms) == (21_000, 2_500)
     assert (seen.shard_records, seen.shard_bytes) == (500, 150_000)
     assert seen.settled_seconds == 60
     assert diagnose(seen).verdict is Verdict.SINK
 
 
-def test_busy_times_are_means_over_the_samples_and_the_source_has_none():
-    busy = f"{FEATURES}: busyTimeMsPerSecond"
-    seen = flink([sample(), sample(**{busy: 10.0})])
-    by_name = {task.name: task for task in seen.tasks}
-    assert by_name["DynamoDB writer 44"].busy_ms == 500
-    assert by_name["source and gate"].busy_ms is None
-    assert by_name["source and gate"].held_up_ms == 600
+def test_what_a_task_did_counts_since_the_look_began_and_not_before():
+    by_name = {task.name: task for task in flink().tasks}
+    assert (by_name["DynamoDB writer 44"].busy_ms, by_name["DynamoDB writer 44"].held_up_ms) == (990, 0)
+    assert (by_name["feature windows"].busy_ms, by_name["feature windows"].held_up_ms) == (100, 880)
+
+
+def test_of_a_source_flink_knows_only_how_long_it_was_held_up():
+    by_name = {task.name: task for task in flink().tasks}
+    assert (by_name["source and gate"].busy_ms, by_name["source and gate"].held_up_ms) == (None, 600)
+
+
+def test_of_a_task_the_busiest_subtask_counts():
+    idle = spent(FEATURES, 0, 60_000, 0, subtask=1)
+    seen = flink((BEFORE | spent(FEATURES, 0, 50_000, 0, subtask=1), AFTER | idle))
+    assert [task.busy_ms for task in seen.tasks if task.part is Part.SINK] == [990]
+
+
+def test_a_look_in_which_flink_told_nothing_new_knows_no_task():
+    assert flink((AFTER, AFTER)).tasks == ()
 
 
 def test_a_job_that_restarts_has_not_been_running_at_all():
-    assert flink([sample()], state="RESTARTING").settled_seconds == 0
+    assert flink(state="RESTARTING").settled_seconds == 0
 
 
 def checkpoint(status, milliseconds):
@@ -95,12 +108,12 @@ def checkpoint(status, milliseconds):
 def test_of_checkpoints_the_newest_counts_and_failures_among_the_last_five():
     newest_first = [checkpoint("IN_PROGRESS", 9_000), *[checkpoint("FAILED", 10_000)] * 2]
     newest_first += [checkpoint("COMPLETED", 200)] * 2 + [checkpoint("FAILED", 10_000)]
-    seen = flink([sample()], history=newest_first)
+    seen = flink(history=newest_first)
     assert (seen.checkpoint_ms, seen.checkpoints_failed, seen.checkpoint_interval_ms) == (9_000, 2, 10_000)
 
 
 def test_a_job_without_checkpoints_has_no_figure_of_them():
-    seen = flink([sample()], history=[checkpoint("FAILED", 1)], interval_ms=0.0)
+    seen = flink(history=[checkpoint("FAILED", 1)], interval_ms=0.0)
     assert (seen.checkpoint_ms, seen.checkpoints_failed) == (None, None)
 
 

@@ -159,6 +159,17 @@ class FlinkRest:
                 found |= {f"{name}: {entry['id']}": entry[aggregate] for entry in self.rest(f"{path}?{query}")}
         return found
 
+    def subtask_metrics(self, job: str, pattern: str) -> dict[str, float]:
+        """'vertex name: subtask.metric id' -> value, for ids like '0.numRecordsOut' that the pattern is found in."""
+        found: dict[str, float] = {}
+        for vertex, name in self.vertices(job).items():
+            path = f"/jobs/{job}/vertices/{vertex}/metrics"
+            wanted = [entry["id"] for entry in self.rest(path) if re.search(pattern, entry["id"])]
+            for part in _parts(wanted, 20):
+                query = urllib.parse.urlencode({"get": ",".join(part)})
+                found |= {f"{name}: {entry['id']}": float(entry["value"]) for entry in self.rest(f"{path}?{query}")}
+        return found
+
     def metric(self, job: str, pattern: str, vertex: str = "") -> float:
         """Sum of all metrics that match, over the vertices whose name contains `vertex`."""
         return sum(value for key, value in self.metrics(job, pattern).items() if vertex in key.partition(": ")[0])
