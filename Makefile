@@ -24,7 +24,7 @@ LOCALSTACK_DYNAMODB := .local/localstack/root/var/lib/localstack/lib/dynamodb-lo
 ON_THE_SERVICE := python-dateutil six urllib3 # what the packaged wheels need and apache-flink brings
 TIMED = started=$$SECONDS; took() { printf '\033[32m✓\033[0m %s (%ss)\n' "$$1" $$((SECONDS - started)); }
 
-.PHONY: help setup jar package demo test test-unit laws fuzz check format bench curves faults soak mutants lock clean local-up local-down
+.PHONY: help setup jar package demo test test-unit laws fuzz check format bench curves freshness faults soak verdicts mutants lock clean local-up local-down
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ check: $(VENV) ## lint, formatting, types, SQL and CloudFormation lint; all of t
 format: $(VENV) ## let ruff format and fix what it can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only .
 
+freshness: setup ## how fresh live rows are at 10, 50 and 90 % load, and what they cost in DynamoDB writes (docs/freshness.md)
+	@$(BIN)/python -m tests.freshness $(FRESHNESS)
+
 faults: setup ## every fault × every law on a real cluster (an hour; make faults FAULTS="--only DynamoDB --seeds 1", FAULTS=--list)
 	@$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -72,6 +75,9 @@ soak: setup ## a day of the stream in half an hour: memory, state and files must
 
 localstack: setup $(LOCALSTACK_VENV) $(LOCALSTACK_DYNAMODB) ## the end-to-end test against LocalStack itself, without Docker (Python 3.13, npm, 400 MB; 3 minutes)
 	@$(BIN)/python -m tests.localstack
+
+verdicts: setup ## every verdict of `fraud-windows doctor`, really caused on a local cluster (five minutes)
+	@$(BIN)/pytest -m verdicts tests/test_doctor.py $(VERDICTS)
 
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)

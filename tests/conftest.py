@@ -23,6 +23,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project")
 
 
 STAGED = {  # files whose tests share the stage, below: make test gives them a process, and everything else another
+    "test_doctor.py",
     "test_dropped_in_windows.py",
     "test_end_to_end.py",
     "test_faults_together.py",
