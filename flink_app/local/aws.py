@@ -26,6 +26,7 @@ from flink_app.local.watchdog import Watchdog, end_groups, signal_group
 from flink_app.properties import write_properties
 
 REGION, STREAM, SHARDS, TABLE, BUCKET = "us-east-1", "payments", 4, "fraud-features", "fraud-windows"
+EMIT_INTERVAL_MS = 250  # a small stream: fresher rows cost hardly more writes
 LOCALSTACK_IMAGE = "localstack/localstack:4.14.0"
 PREFERRED_PORT = 4566
 
@@ -160,7 +161,7 @@ def job_properties(aws: LocalAws) -> dict[str, dict[str, str]]:
     return {
         "Aws": {"region": REGION, "endpoint": aws.endpoint},
         "Source": {"kind": "kinesis", "stream": STREAM, "initial.position": "TRIM_HORIZON"},
-        "Features": {"table": TABLE, "emit.interval.ms": "250"},  # a small stream: fresher rows cost hardly more writes
+        "Features": {"table": TABLE, "emit.interval.ms": str(EMIT_INTERVAL_MS)},
         "History": {"path": f"s3://{BUCKET}/features"},
         "Archive": {"path": f"s3://{BUCKET}/raw"},
         "Quarantine": {"path": f"s3://{BUCKET}/quarantine"},

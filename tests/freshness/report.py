@@ -1,0 +1,126 @@
+"""docs/freshness.md and docs/freshness.svg."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from flink_app.freshness import Latencies
+from flink_app.local.aws import EMIT_INTERVAL_MS
+from flink_app.local.places import ROOT
+from tests.bench.report import markdown
+from tests.freshness.runs import CUSTOMERS, SEED, Cost, Fresh
+
+DOCUMENT: Final = ROOT / "docs" / "freshness.md"
+PLOT: Final = DOCUMENT.with_suffix(".svg")
+_FRESH_HEAD: Final = [
+    *("of sustained", "records/s", "since", "rows seen", "never seen", "p50, ms", "p99, ms", "max, ms"),
+    *("operator has written it: p50", "p99", "from there to the table: p50", "p99"),
+]
+_COST_HEAD: Final = [
+    *("customers", "emit.interval.ms", "events counted", "live rows per event", "writes per live row"),
+    *("write units per event", "bytes per write", "rows per request", "with one item per customer: writes, %"),
+]
+
+Load = tuple[float, bool, Fresh]  # share of what is sustained, with the job's bundle settings, run
+
+
+def line(share: float, tuned: bool, run: Fresh) -> str:
+    """One run for the console."""
+    told = [
+        f"{since} p50 {found.percentile(50):,.0f} ms, p99 {found.percentile(99):,.0f} ms"
+        for since, found in _kinds(run)
+    ]
+    return f"{_name(share, tuned)}, {run.rate:,.0f} records/s: {'; '.join(told)}"
+
+
+def write(
+    sustained: float, defaults: float, loads: Sequence[Load], costs: Mapping[tuple[str, int], Cost], command: str
+) -> None:
+    """Write both files anew.
+
+    Args:
+        sustained: records a second, with the job's bundle settings.
+        defaults: the same with PyFlink's.
+        loads: runs of freshness.
+        costs: (kind of customers, emit interval in ms) -> run.
+        command: that measured it all.
+    """
+    text = string.Template(Path(__file__).with_name("freshness.md").read_text()).substitute(
+        cores=os.cpu_count(),
+        seed=SEED,
+        sustained=f"{sustained:,.0f}",
+        defaults=f"{defaults:,.0f}",
+        command=command,
+        customers=f"{CUSTOMERS:,}",
+        interval=EMIT_INTERVAL_MS,
+        fresh=markdown([_FRESH_HEAD, *(row for load in loads for row in _fresh_rows(*load))]),
+        behind=", ".join(f"{run.behind_ms:,} ms ({_name(share, tuned)})" for share, tuned, run in loads),
+        cost=markdown([_COST_HEAD, *(_cost_row(kind, run) for (kind, _), run in costs.items())]),
+    )
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(text)
+    _draw(loads)
+
+
+def _kinds(run: Fresh) -> tuple[tuple[str, Latencies], ...]:
+    return ("window end", run.ended), ("late payment", run.corrected)
+
+
+def _name(share: float, tuned: bool) -> str:
+    return f"{share:.0%}" if tuned else f"{share:.0%}, default bundles"
+
+
+def _fresh_rows(share: float, tuned: bool, run: Fresh) -> list[list[str]]:
+    rows = []
+    for since, found in _kinds(run):
+        after = np.subtract(found.seen_after_ms, found.emitted_after_ms)
+        figures = [
+            *(found.percentile(percent) for percent in (50, 99, 100)),
+            *(found.operator_percentile(percent) for percent in (50, 99)),
+            *(float(np.percentile(after, percent)) for percent in (50, 99)),
+        ]
+        head = [_name(share, tuned), f"{run.rate:,.0f}", since, f"{len(found.seen_after_ms):,}", str(found.never_seen)]
+        rows.append([*head, *(f"{figure:,.0f}" for figure in figures)])
+    return rows
+
+
+def _cost_row(kind: str, run: Cost) -> list[str]:
+    puts, account = run.puts, run.account
+    return [
+        f"{kind}: {run.customers:,}, {run.rate:,.0f} records/s",
+        f"{run.interval_ms:,}",
+        f"{account.counted:,}",
+        f"{account.live_rows / account.counted:.2f}",
+        f"{puts.items / account.live_rows:.3f}",
+        f"{puts.units / account.counted:.2f}",
+        f"{puts.size / puts.items:.0f}",
+        f"{puts.items / puts.requests:.1f}",
+        f"{100 * puts.newest / puts.items:.0f}",
+    ]
+
+
+def _draw(loads: Sequence[Load]) -> None:
+    mpl.rcParams |= {"svg.hashsalt": "freshness", "svg.fonttype": "none", "font.size": 9}
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for kind, axes in enumerate(figure.subplots(1, 2, sharey=True)):
+        for share, tuned, run in loads:
+            since, found = _kinds(run)[kind]
+            times = np.sort(found.seen_after_ms)
+            readable = np.arange(1, len(times) + 1) / len(times) * 100
+            axes.plot(times, readable, label=f"{_name(share, tuned)}: {run.rate:,.0f}/s")
+            axes.set_title(f"since {since}", fontsize=10)
+        axes.axvline(2_000, color="#9aa0a6", linestyle=":", label="promised")
+        axes.set_xlim(left=0)
+        axes.set_xlabel("ms")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("rows readable, %")
+    figure.axes[0].legend(frameon=False)
+    figure.savefig(PLOT, metadata={"Date": None})
