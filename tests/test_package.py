@@ -170,8 +170,11 @@ def assert_written_below(folder, pids):
     seen = 0
     for pid in pids:
         for number in Path(f"/proc/{pid}/fdinfo").iterdir():
-            flags = int(re.search(r"^flags:\s*(\d+)", number.read_text(), re.MULTILINE)[1], 8)
-            target = Path(f"/proc/{pid}/fd/{number.name}").readlink()
+            try:
+                flags = int(re.search(r"^flags:\s*(\d+)", number.read_text(), re.MULTILINE)[1], 8)
+                target = Path(f"/proc/{pid}/fd/{number.name}").readlink()
+            except FileNotFoundError:  # closed since they were listed
+                continue
             if flags & (os.O_WRONLY | os.O_RDWR) and target.is_absolute() and target.parts[1] != "dev":
                 assert target.is_relative_to(folder), f"process {pid} writes {target}"
                 seen += 1
