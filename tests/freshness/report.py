@@ -16,7 +16,7 @@ from flink_app.freshness import Latencies
 from flink_app.local.aws import EMIT_INTERVAL_MS
 from flink_app.local.places import ROOT
 from tests.bench.report import markdown
-from tests.freshness.runs import CUSTOMERS, SEED, Cost, Fresh
+from tests.freshness.runs import CUSTOMERS, FLOOD, SEED, Cost, Fresh
 
 DOCUMENT: Final = ROOT / "docs" / "freshness.md"
 PLOT: Final = DOCUMENT.with_suffix(".svg")
@@ -56,6 +56,7 @@ def write(
     text = string.Template(Path(__file__).with_name("freshness.md").read_text()).substitute(
         cores=os.cpu_count(),
         seed=SEED,
+        flood=f"{FLOOD:,.0f}",
         sustained=f"{sustained:,.0f}",
         defaults=f"{defaults:,.0f}",
         command=command,

@@ -31,7 +31,7 @@ from tests.freshness.puts import Puts
 CUSTOMERS: Final = 2_000
 SEED: Final = 7
 SECONDS: Final = 90
-_TOO_MUCH: Final = 4_000.0  # records a second; far more, and the embedded AWS would do nothing but take them
+FLOOD: Final = 4_000.0  # records a second; far more, and the embedded AWS would do nothing but take them
 _HEAD_START_MS: Final = 1_000
 _PATIENCE: Final = 300
 
@@ -79,15 +79,16 @@ class _Run:
 
 
 def sustained(say: Callable[[str], None], *, tuned: bool = True, seconds: int = 40) -> float:
-    """Records a second that the job reads when more are sent than it can read, rows written to DynamoDB all the while.
+    """Records a second that the job reads while FLOOD are sent, what has waited since the start among them.
 
-    The sender and the embedded AWS run on the same cores. The first third is start-up, and left out.
+    Rows are written to DynamoDB all the while; the sender and the embedded AWS run on the same cores. The first third
+    is start-up, and left out. No upper bound: a job that has caught up reads no more than is sent.
     """
     with _running(say, tuned=tuned) as run:
         stop = threading.Event()
         start_ms = int(time.time() * 1000) + _HEAD_START_MS
         chunks = payments(
-            seed=SEED, events=int(2 * _TOO_MUCH * seconds), customers=CUSTOMERS, rate=_TOO_MUCH, start_ms=start_ms
+            seed=SEED, events=int(2 * FLOOD * seconds), customers=CUSTOMERS, rate=FLOOD, start_ms=start_ms
         )
         kinesis = run.aws.client("kinesis")
         sender = threading.Thread(
