@@ -78,7 +78,7 @@ class Symptoms:
         settled_seconds: how long the job has been running since its last (re)start.
         behind_ms: how long the oldest unread record has waited in the stream.
         freshness_ms: from a window's end until its row left the windows.
-        shard_records, shard_bytes: read per second and shard, while the reader keeps up.
+        shard_records, shard_bytes: written per second and shard, by what a reader that keeps up has read.
         producers_refused: writes that the stream refused, a minute.
         reads_refused: GetRecords that the stream refused, a minute.
         rows_refused: writes that the features table refused, a minute.

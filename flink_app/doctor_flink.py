@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flink_app.doctor import Part, Symptoms, Task
@@ -21,9 +22,28 @@ _TIMES: Final = rf"^\d+\.({_BUSY}|{_IDLE}|{_HELD_UP})$"
 _BEHIND, _SIZE = "millisBehindLatest", "averageRecordSizeBytes"
 _WANTED: Final = rf"shardId\..*\.({_BEHIND}|{_SIZE})$|\.freshness_ms$"
 _READ: Final = r"^Source__.*\.numRecordsOut$"
+_LATE: Final = rf"shardId\..*\.{_BEHIND}$"
 
 Figures = dict[str, float]  # 'task: metric id' -> the largest value of all subtasks
 Times = dict[str, float]  # 'task: subtask.metric id' -> milliseconds since the subtask began
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What stands at one moment of a look.
+
+    Attributes:
+        at: seconds of a clock.
+        read: records so far, of all shards.
+        behind_ms: how long the oldest unread record has waited; 0 too where nobody knows.
+        times: what the subtasks have done since they began. Flink's own figures a second are averages over the last
+            minute: too slow for a job that was healthy half a minute ago.
+    """
+
+    at: float
+    read: float
+    behind_ms: float
+    times: Times
 
 
 def look_at(url: str, seconds: float) -> Symptoms:
@@ -45,27 +65,19 @@ def look(flink: FlinkRest, seconds: float = LOOK_SECONDS, wait: Callable[[float]
         FraudWindowsError: no job runs, or several; the cluster does not answer.
     """
     job = running_job(flink)
-    began, read, before = _reading(flink, job, wait)
+    began = _reading(flink, job, wait)
     wait(seconds)
-    ended, read_more, after = _reading(flink, job, wait)
-    return symptoms(
-        flink.metrics(job, _WANTED, "max"),
-        (before, after),
-        max((read_more - read) / (ended - began), 0.0),
-        flink.rest(f"/jobs/{job}"),
-        flink.checkpoints(job),
-        _interval_ms(flink, job),
-    )
+    ended = _reading(flink, job, wait)
+    figures, checkpoints = flink.metrics(job, _WANTED, "max"), flink.checkpoints(job)
+    return symptoms(figures, (began, ended), flink.rest(f"/jobs/{job}"), checkpoints, _interval_ms(flink, job))
 
 
-def _reading(flink: FlinkRest, job: str, wait: Callable[[float], None]) -> tuple[float, float, Times]:
-    """Seconds of a clock, records read, what subtasks have done: all of now.
-
-    Flink collects metrics when somebody asks, and answers with those of the time before.
-    """
+def _reading(flink: FlinkRest, job: str, wait: Callable[[float], None]) -> Reading:
+    """All of now: Flink collects metrics when somebody asks, and answers with those of the time before."""
     flink.metric(job, _READ)
     wait(_COLLECTED_SECONDS)
-    return time.monotonic(), flink.metric(job, _READ), flink.subtask_metrics(job, _TIMES)
+    behind_ms = _largest(flink.metrics(job, _LATE, "max"), _BEHIND) or 0.0
+    return Reading(time.monotonic(), flink.metric(job, _READ), behind_ms, flink.subtask_metrics(job, _TIMES))
 
 
 def running_job(flink: FlinkRest) -> str:
@@ -78,25 +90,23 @@ def running_job(flink: FlinkRest) -> str:
 
 
 def symptoms(
-    figures: Figures, times: tuple[Times, Times], per_second: float, job: Any, checkpoints: Any, interval_ms: float
+    figures: Figures, look: tuple[Reading, Reading], job: Any, checkpoints: Any, interval_ms: float
 ) -> Symptoms:
     """The figures of a look.
 
     Args:
         figures: at its end.
-        times: what the subtasks have done since they began, when the look began and when it ended. Flink's own
-            figures a second are averages over the last minute: too slow for a job that was healthy half a minute ago.
-        per_second: records read.
+        look: when it began and when it ended.
         job: Flink's answer to /jobs/:id.
         checkpoints: Flink's answer to /jobs/:id/checkpoints.
         interval_ms: between two checkpoints; 0: there are none.
     """
     shards = {key for key in figures if key.endswith(_BEHIND)}
     size = _largest(figures, _SIZE)
-    shard_records = per_second / len(shards) if shards else None
+    shard_records = written_per_second(*look) / len(shards) if shards else None
     running_ms = job["timestamps"]["RUNNING"] if job["state"] == "RUNNING" else job["now"]
     return Symptoms(
-        tasks=tuple(_tasks(*times)),
+        tasks=tuple(_tasks(*(reading.times for reading in look))),
         settled_seconds=(job["now"] - running_ms) / 1000,
         behind_ms=_largest(figures, _BEHIND),
         freshness_ms=_largest(figures, "freshness_ms"),
@@ -104,6 +114,15 @@ def symptoms(
         shard_bytes=None if size is None or shard_records is None else size * shard_records,
         **_checkpoint_figures(checkpoints, interval_ms),
     )
+
+
+def written_per_second(began: Reading, ended: Reading) -> float:
+    """Records that producers write in a second, by what was read: a reader that catches up reads more than that.
+
+    It has gone through as much of the stream's time as passed on the clock, and through what it is less behind.
+    """
+    passed = ended.at - began.at + max(began.behind_ms - ended.behind_ms, 0.0) / 1000
+    return max(ended.read - began.read, 0.0) / passed
 
 
 def part_of(name: str) -> Part:

@@ -181,7 +181,7 @@ def test_slow_answers_of_the_stream_make_it_consumer_bound(patient):
 
 def test_slow_answers_of_the_features_table_make_it_sink_bound(patient):
     slow = patient.proxy.add(Rule(WRITE, answers.delay(2)))
-    with patient.payments(rate=800):
+    with patient.payments(rate=500):
         evidence = patient.until(Verdict.SINK)
     assert slow.hits
     assert any(metric.startswith("DynamoDB writer") for metric in evidence)
@@ -189,7 +189,7 @@ def test_slow_answers_of_the_features_table_make_it_sink_bound(patient):
 
 
 def test_workers_that_hardly_run_make_it_python_bound(patient):
-    with hardly_running(processes.workers(patient.cluster)), patient.payments(rate=800):
+    with hardly_running(processes.workers(patient.cluster)), patient.payments(rate=500):
         evidence = patient.until(Verdict.PYTHON)
     assert evidence["feature windows is busy"].is_over
     patient.recover()

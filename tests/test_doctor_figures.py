@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from flink_app.aws_clients import client
 from flink_app.cli import app
 from flink_app.doctor import Part, Symptoms, Verdict, diagnose
 from flink_app.doctor_cloudwatch import FIGURES, INTERVAL_MS, look
-from flink_app.doctor_flink import part_of, short_name, symptoms
+from flink_app.doctor_flink import Reading, part_of, short_name, symptoms, written_per_second
 from flink_app.errors import FraudWindowsError
 from tests.stack_template import Template
 
@@ -65,7 +66,9 @@ AFTER = spent(SOURCE, "nan", 54_000, 6_500) | spent(WINDOWS, 2_000, 49_200, 8_80
 
 def flink(times=(BEFORE, AFTER), state="RUNNING", history=(), interval_ms=10_000.0):
     job = {"state": state, "now": 100_000, "timestamps": {"RUNNING": 40_000}}
-    return symptoms(FIGURES_OF_FLINK, times, 1_000.0, job, {"history": list(history)}, interval_ms)
+    before, after = times
+    look = Reading(0.0, 500.0, 0.0, before), Reading(10.0, 10_500.0, 0.0, after)
+    return symptoms(FIGURES_OF_FLINK, look, job, {"history": list(history)}, interval_ms)
 
 
 def test_the_figures_of_a_look_are_the_slowest_shards_and_subtasks():
@@ -95,6 +98,14 @@ def test_of_a_task_the_busiest_subtask_counts():
 
 def test_a_look_in_which_flink_told_nothing_new_knows_no_task():
     assert flink((AFTER, AFTER)).tasks == ()
+
+
+def test_a_reader_that_catches_up_reads_more_than_producers_write():
+    began = Reading(at=100.0, read=5_000.0, behind_ms=8_000.0, times={})
+    assert written_per_second(began, replace(began, at=110.0, read=15_000.0)) == 1_000
+    caught_up = replace(began, at=110.0, read=15_000.0, behind_ms=500.0)  # 17.5 s of the stream in 10
+    assert written_per_second(began, caught_up) == pytest.approx(10_000 / 17.5)
+    assert written_per_second(caught_up, replace(caught_up, at=120.0, read=24_000.0, behind_ms=900.0)) == 900
 
 
 def test_a_job_that_restarts_has_not_been_running_at_all():
