@@ -16,7 +16,7 @@ from typing import Any
 from flink_app.generate import Chunk, payments
 from tests import oracle
 from tests.e2e_stage import Key, Raw, Row, Stage
-from tests.faults import answers
+from tests.faults import answers, past
 from tests.faults.proxy import Rule
 from tests.faults.scene import CUSTOMERS, PATIENCE, RATE, SPEED, TROUBLE, Act, Scene, squeezed
 from tests.faults.story import Fault
@@ -133,8 +133,9 @@ class Backlog(Fault):
             seed=scene.seed, events=self.events, customers=CUSTOMERS, rate=rate, start_ms=scene.base_ms, shares=TROUBLE
         )
         for chunk in chunks:
-            self._put(scene, chunk)
-        scene.proxy.add(Rule("kinesis:GetRecords", answers.arrivals(lambda _, key: int(key) / 1000)))
+            past.put(scene.stage.aws.client("kinesis"), scene.world.name, chunk, scene.base_ms)
+            scene.world.sent.update(chunk.records)
+        scene.proxy.add(Rule("kinesis:GetRecords", past.TOLD_THEN))
         slow = answers.SmallSteps(lambda shard: 100 if shard == self.slow_shard else None)
         scene.act.rules = [scene.proxy.add(Rule("kinesis:*", slow, where=lambda r: "Get" in r.operation))]
         scene.submit()
@@ -155,24 +156,6 @@ class Backlog(Fault):
         shards = {(entry["id"].partition(".")[0], match[0]) for entry in found if (match := SHARD.search(entry["id"]))}
         counts = Counter(subtask for subtask, _ in shards)
         return [counts[str(subtask)] for subtask in range(scene.parallelism)]
-
-    @staticmethod
-    def _put(scene: Scene, chunk: Chunk) -> None:
-        """The partition key is the arrival time, which the proxy tells the job; the hash key is the customer's."""
-        kinesis = scene.stage.aws.client("kinesis")
-        rows = zip(chunk.records, chunk.customers, (chunk.send_offsets_ms + scene.base_ms).tolist(), strict=True)
-        entries: list[dict[str, Any]] = [
-            {
-                "Data": record,
-                "PartitionKey": str(arrival),
-                "ExplicitHashKey": str(int.from_bytes(hashlib.md5(customer.encode()).digest(), "big")),
-            }
-            for record, customer, arrival in rows
-        ]
-        for start in range(0, len(entries), 500):
-            answer = kinesis.put_records(StreamName=scene.world.name, Records=entries[start : start + 500])
-            assert not answer["FailedRecordCount"]
-        scene.world.sent.update(chunk.records)
 
 
 class BacklogSharedReaders(Backlog):

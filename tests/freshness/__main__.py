@@ -18,7 +18,7 @@ from rich.console import Console
 
 from flink_app.errors import FraudWindowsError
 from tests.freshness import report
-from tests.freshness.runs import SECONDS, cost, freshness, sustained
+from tests.freshness.runs import SECONDS, catch_up, cost, freshness, sustained
 
 LOADS = ((0.1, True), (0.5, True), (0.9, True), (0.5, False))  # of what is sustained; False: default bundles
 COST_RATE = 1_000.0
@@ -48,9 +48,11 @@ def main(
             found = cost(customers, min(COST_RATE, top / 3), interval_ms, quiet, seconds=seconds // 2)
             costs[kind, interval_ms] = found
             console.print(f"{kind}, every {interval_ms} ms: {found.puts.items:,} writes", markup=False)
+    outage = catch_up(quiet)
+    console.print(f"outage of an hour: {outage.rate:,.0f} records a second", markup=False)
     if document:
         command = " ".join([".venv/bin/python -m tests.freshness", *sys.argv[1:]]) if sys.argv[1:] else "make freshness"
-        report.write(top, with_defaults, loads, costs, command)
+        report.write(top, with_defaults, loads, costs, outage, command)
         console.print(f"written: {report.DOCUMENT.name}, {report.PLOT.name}")
 
 

@@ -16,7 +16,7 @@ from flink_app.freshness import Latencies
 from flink_app.local.aws import EMIT_INTERVAL_MS
 from flink_app.local.places import ROOT
 from tests.bench.report import markdown
-from tests.freshness.runs import CUSTOMERS, FLOOD, SEED, Cost, Fresh
+from tests.freshness.runs import CUSTOMERS, FLOOD, OUTAGE_RATE, SEED, CatchUp, Cost, Fresh
 
 DOCUMENT: Final = ROOT / "docs" / "freshness.md"
 PLOT: Final = DOCUMENT.with_suffix(".svg")
@@ -42,7 +42,12 @@ def line(share: float, tuned: bool, run: Fresh) -> str:
 
 
 def write(
-    sustained: float, defaults: float, loads: Sequence[Load], costs: Mapping[tuple[str, int], Cost], command: str
+    sustained: float,
+    defaults: float,
+    loads: Sequence[Load],
+    costs: Mapping[tuple[str, int], Cost],
+    outage: CatchUp,
+    command: str,
 ) -> None:
     """Write both files anew.
 
@@ -51,6 +56,7 @@ def write(
         defaults: the same with PyFlink's.
         loads: runs of freshness.
         costs: (kind of customers, emit interval in ms) -> run.
+        outage: an hour of payments that waited.
         command: that measured it all.
     """
     text = string.Template(Path(__file__).with_name("freshness.md").read_text()).substitute(
@@ -59,6 +65,12 @@ def write(
         flood=f"{FLOOD:,.0f}",
         sustained=f"{sustained:,.0f}",
         defaults=f"{defaults:,.0f}",
+        waited=f"{outage.records:,}",
+        outage_rate=f"{OUTAGE_RATE:,.0f}",
+        started=f"{outage.started_after:.0f}",
+        caught_up=f"{outage.seconds:.0f}",
+        catch_up_rate=f"{outage.rate:,.0f}",
+        times=f"{outage.rate / OUTAGE_RATE:.0f}",
         command=command,
         customers=f"{CUSTOMERS:,}",
         interval=EMIT_INTERVAL_MS,

@@ -1,4 +1,4 @@
-"""One run each: what this machine sustains; how fresh rows are at a rate; what they cost in DynamoDB writes.
+"""One run each: what this machine sustains; how fresh rows are at a rate; their cost; how soon an outage is made up.
 
 The demo's job, on an embedded AWS and a cluster of its own, with the properties of `local up`.
 """
@@ -17,6 +17,7 @@ from typing import Final
 
 from flink_app.account import Account, AccountBook
 from flink_app.delivery import to_kinesis
+from flink_app.errors import FraudWindowsError
 from flink_app.freshness import WARM_UP_MS, FreshnessProbe, Latencies
 from flink_app.generate import Chunk, payments
 from flink_app.local.aws import STREAM, LocalAws, embedded_aws, job_properties
@@ -25,15 +26,22 @@ from flink_app.local.places import LOCAL
 from flink_app.properties import Properties, read_properties, write_properties
 from flink_app.run import local_cluster, records_read
 from tests.bench.contenders import application_copy, submit_copy, without_bundle_settings
+from tests.faults import past
 from tests.faults.proxy import FaultProxy, Rule
 from tests.freshness.puts import Puts
 
 CUSTOMERS: Final = 2_000
 SEED: Final = 7
 SECONDS: Final = 90
-FLOOD: Final = 4_000.0  # records a second; far more, and the embedded AWS would do nothing but take them
+FLOOD: Final = 8_000.0  # records a second, more than the job has ever read here
+OUTAGE_SECONDS: Final = 3_600
+OUTAGE_RATE: Final = 100.0  # records a second before and after it
 _HEAD_START_MS: Final = 1_000
 _PATIENCE: Final = 300
+
+
+class FreshnessError(FraudWindowsError):
+    """A run that does not count."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,26 @@ class Cost:
     interval_ms: int
     account: Account
     puts: Puts
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """What an outage left, and how soon it was made up.
+
+    Attributes:
+        records: that waited.
+        started_after: seconds from the submission to the first record read.
+        seconds: from there to the last.
+    """
+
+    records: int
+    started_after: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Records a second."""
+        return self.records / self.seconds
 
 
 @dataclass(frozen=True)
@@ -139,11 +167,44 @@ def cost(customers: int, rate: float, interval_ms: int, say: Callable[[str], Non
         return Cost(customers, rate, interval_ms, book.close(), puts)
 
 
+def catch_up(say: Callable[[str], None], *, outage_seconds: int = OUTAGE_SECONDS) -> CatchUp:
+    """A job that starts where OUTAGE_RATE payments a second have waited for so long, each with its arrival time."""
+    waiting = 0
+
+    def wait_in_stream(aws: LocalAws) -> None:
+        nonlocal waiting
+        start_ms = int(time.time() * 1000) - outage_seconds * 1000
+        events = int(OUTAGE_RATE * outage_seconds)
+        for chunk in payments(seed=SEED, events=events, customers=CUSTOMERS, rate=OUTAGE_RATE, start_ms=start_ms):
+            past.put(aws.client("kinesis"), STREAM, chunk, start_ms)
+            waiting += len(chunk.records)
+
+    with _running(say, rule=Rule("kinesis:GetRecords", past.TOLD_THEN), before=wait_in_stream) as run:
+        submitted = time.monotonic()
+        seen = [(submitted, 0)]
+        for at, read in _reads(run, _PATIENCE):
+            seen.append((at, read))
+            if read >= waiting:
+                break
+    if seen[-1][1] < waiting:
+        raise FreshnessError(f"catch-up: {seen[-1][1]:,} of {waiting:,} records read in {_PATIENCE} s")
+    began = max(at for at, read in seen if not read)
+    return CatchUp(waiting, began - submitted, seen[-1][0] - began)
+
+
 @contextlib.contextmanager
 def _running(
-    say: Callable[[str], None], *, tuned: bool = True, interval_ms: int | None = None, rule: Rule | None = None
+    say: Callable[[str], None],
+    *,
+    tuned: bool = True,
+    interval_ms: int | None = None,
+    rule: Rule | None = None,
+    before: Callable[[LocalAws], None] = lambda _: None,
 ) -> Iterator[_Run]:
-    """The job, until its cluster ends; not tuned, with PyFlink's bundles; with a rule, behind the proxy."""
+    """The job, until its cluster ends; not tuned, with PyFlink's bundles; with a rule, behind the proxy.
+
+    `before` is called when there is a stream, and no job yet.
+    """
     with (
         tempfile.TemporaryDirectory() as folder,
         embedded_aws(LOCAL / "freshness-aws", say) as aws,
@@ -158,6 +219,7 @@ def _running(
         path = Path(folder) / "application_properties.json"
         write_properties(path, groups)
         properties = read_properties(path)
+        before(aws)
         with local_cluster(properties, 1, say) as cluster:
             copy = application_copy() if tuned else without_bundle_settings(application_copy())
             yield _Run(aws, cluster, submit_copy(cluster, copy, path, 1), properties)
