@@ -38,7 +38,7 @@ RATE: Final = 1_500.0  # records a second
 SEED: Final = 7
 _SUSPICIOUS: Final = 3
 _STALL_SECONDS: Final = 60
-_SHORT_RUN: Final = {"env.java.opts.taskmanager": "-XX:TieredStopAtLevel=1"}  # the second compiler pays after minutes
+SHORT_RUN: Final = {"env.java.opts.taskmanager": "-XX:TieredStopAtLevel=1"}  # the second compiler pays after minutes
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def demo(console: Console, events: int = EVENTS, customers: int = CUSTOMERS, rat
     with embedded_aws(LOCAL / "demo-aws", say) as aws:
         properties = read_properties(aws.properties)
         book = AccountBook(properties)
-        with local_cluster(properties, 1, say, _SHORT_RUN) as cluster:
+        with local_cluster(properties, 1, say, SHORT_RUN) as cluster:
             job = submit(cluster, aws.properties, 1)
             say(f"job {job} is running")
             probe = FreshnessProbe(aws.client("dynamodb"), properties.features.table)

@@ -73,6 +73,7 @@ class FreshnessProbe:
         dynamodb: boto3 client.
         table: name of the features table.
         feature_set: a HOP feature set with a slide of five seconds.
+        warm_up_ms: rows of a stream's first milliseconds are not watched.
         fresh: from a window's end until its row is there.
         corrected: from the sending of a late payment until the row of a window that had ended is there with it.
     """
@@ -80,6 +81,7 @@ class FreshnessProbe:
     dynamodb: Any
     table: str
     feature_set: str = "card_velocity"
+    warm_up_ms: int = WARM_UP_MS
     fresh: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
     _due: list[_Awaited] = field(default_factory=list)
@@ -87,11 +89,11 @@ class FreshnessProbe:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def expect(self, chunk: Chunk, start_ms: int) -> None:
-        """Rows that this chunk must cause, a sample of them; none in the first seconds of a stream."""
+        """Rows that this chunk must cause, a sample of them; none in a stream's `warm_up_ms`."""
         sent = chunk.send_offsets_ms + start_ms
         expected = [*self._ended(chunk, sent), *islice(self._late(chunk, sent), _SAMPLE)]
         with self._lock:
-            self._due += [row for row in expected if row.since_ms >= start_ms + WARM_UP_MS]
+            self._due += [row for row in expected if row.since_ms >= start_ms + self.warm_up_ms]
 
     def start(self) -> threading.Thread:
         """Watch in a thread of its own until `finish`."""

@@ -142,20 +142,21 @@ class Backlog(Fault):
         act = scene.begin_act()
         scene.wait_stored()
         scene.end_act()
-        readers = "+".join(str(shards) for shards in self._shards_by_reader(scene))
+        by_reader = scene.cluster.wait("the readers' shards", lambda: self._shards_by_reader(scene), 30)
+        readers = "+".join(str(shards) for shards in by_reader)
         act.told = (
             f"{self.events:,} records of an hour; readers with {readers} shards, one in {slow.steps} steps of 100"
         )
         return [act]
 
     @staticmethod
-    def _shards_by_reader(scene: Scene) -> list[int]:
-        """Shards of each subtask of the source, as its metrics name them."""
+    def _shards_by_reader(scene: Scene) -> list[int] | None:
+        """Shards of each subtask of the source, as its metrics name them; None: Flink answers without, so ask again."""
         (vertex,) = (key for key, name in scene.cluster.vertices(scene.job).items() if "Source: kinesis" in name)
         found = scene.cluster.rest(f"/jobs/{scene.job}/vertices/{vertex}/metrics")
         shards = {(entry["id"].partition(".")[0], match[0]) for entry in found if (match := SHARD.search(entry["id"]))}
         counts = Counter(subtask for subtask, _ in shards)
-        return [counts[str(subtask)] for subtask in range(scene.parallelism)]
+        return [counts[str(subtask)] for subtask in range(scene.parallelism)] if counts else None
 
 
 class BacklogSharedReaders(Backlog):

@@ -16,7 +16,7 @@ from flink_app.freshness import Latencies
 from flink_app.local.aws import EMIT_INTERVAL_MS
 from flink_app.local.places import ROOT
 from tests.bench.report import markdown
-from tests.freshness.runs import CUSTOMERS, FLOOD, OUTAGE_RATE, SEED, CatchUp, Cost, Fresh
+from tests.freshness.runs import CUSTOMERS, FLOOD, OUTAGE_RATE, SEED, WARM_UP_SECONDS, CatchUp, Cost, Fresh
 
 DOCUMENT: Final = ROOT / "docs" / "freshness.md"
 PLOT: Final = DOCUMENT.with_suffix(".svg")
@@ -61,11 +61,13 @@ def write(
     """
     text = string.Template(Path(__file__).with_name("freshness.md").read_text()).substitute(
         cores=os.cpu_count(),
+        warm_up=WARM_UP_SECONDS,
         seed=SEED,
         flood=f"{FLOOD:,.0f}",
         sustained=f"{sustained:,.0f}",
         defaults=f"{defaults:,.0f}",
-        waited=f"{outage.records:,}",
+        waited=f"{outage.waited:,}",
+        outage_read=f"{outage.records:,}",
         outage_rate=f"{OUTAGE_RATE:,.0f}",
         started=f"{outage.started_after:.0f}",
         caught_up=f"{outage.seconds:.0f}",

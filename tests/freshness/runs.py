@@ -1,6 +1,6 @@
 """One run each: what this machine sustains; how fresh rows are at a rate; their cost; how soon an outage is made up.
 
-The demo's job, on an embedded AWS and a cluster of its own, with the properties of `local up`.
+The demo's job, on an embedded AWS and a cluster of its own, with the properties of `local up` and the demo's JVM.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 
 from flink_app.account import Account, AccountBook
 from flink_app.delivery import to_kinesis
-from flink_app.errors import FraudWindowsError
-from flink_app.freshness import WARM_UP_MS, FreshnessProbe, Latencies
+from flink_app.demo import SHORT_RUN
+from flink_app.freshness import FreshnessProbe, Latencies
 from flink_app.generate import Chunk, payments
 from flink_app.local.aws import STREAM, LocalAws, embedded_aws, job_properties
 from flink_app.local.cluster import FlinkCluster
@@ -32,16 +32,13 @@ from tests.freshness.puts import Puts
 
 CUSTOMERS: Final = 2_000
 SEED: Final = 7
-SECONDS: Final = 90
+SECONDS: Final = 60
+WARM_UP_SECONDS: Final = 30  # half of the machine compiles the JVM's classes in the first ones
 FLOOD: Final = 8_000.0  # records a second, more than the job has ever read here
 OUTAGE_SECONDS: Final = 3_600
-OUTAGE_RATE: Final = 100.0  # records a second before and after it
+OUTAGE_RATE: Final = 50.0  # records a second before and after it
 _HEAD_START_MS: Final = 1_000
 _PATIENCE: Final = 300
-
-
-class FreshnessError(FraudWindowsError):
-    """A run that does not count."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +80,13 @@ class CatchUp:
     """What an outage left, and how soon it was made up.
 
     Attributes:
-        records: that waited.
+        waited: records.
+        records: of them that were read; fewer than waited when patience ended.
         started_after: seconds from the submission to the first record read.
         seconds: from there to the last.
     """
 
+    waited: int
     records: int
     started_after: float
     seconds: float
@@ -145,9 +144,11 @@ def _reads(run: _Run, seconds: float) -> Iterator[tuple[float, int]]:
 def freshness(rate: float, say: Callable[[str], None], *, tuned: bool = True, seconds: int = SECONDS) -> Fresh:
     """Payments at this rate while the features table is watched."""
     with _running(say, tuned=tuned) as run:
-        probe = FreshnessProbe(run.aws.client("dynamodb"), run.properties.features.table)
+        probe = FreshnessProbe(
+            run.aws.client("dynamodb"), run.properties.features.table, warm_up_ms=1_000 * WARM_UP_SECONDS
+        )
         probe.start()
-        behind_ms = _send(run, rate, CUSTOMERS, seconds + WARM_UP_MS // 1000, probe.expect)
+        behind_ms = _send(run, rate, CUSTOMERS, seconds + WARM_UP_SECONDS, probe.expect)
         time.sleep(5)  # the last windows' rows
         probe.finish()
     return Fresh(rate, behind_ms, probe.fresh, probe.corrected)
@@ -186,10 +187,9 @@ def catch_up(say: Callable[[str], None], *, outage_seconds: int = OUTAGE_SECONDS
             seen.append((at, read))
             if read >= waiting:
                 break
-    if seen[-1][1] < waiting:
-        raise FreshnessError(f"catch-up: {seen[-1][1]:,} of {waiting:,} records read in {_PATIENCE} s")
     began = max(at for at, read in seen if not read)
-    return CatchUp(waiting, began - submitted, seen[-1][0] - began)
+    ended, read = seen[-1]
+    return CatchUp(waiting, read, began - submitted, ended - began)
 
 
 @contextlib.contextmanager
@@ -220,7 +220,7 @@ def _running(
         write_properties(path, groups)
         properties = read_properties(path)
         before(aws)
-        with local_cluster(properties, 1, say) as cluster:
+        with local_cluster(properties, 1, say, SHORT_RUN) as cluster:
             copy = application_copy() if tuned else without_bundle_settings(application_copy())
             yield _Run(aws, cluster, submit_copy(cluster, copy, path, 1), properties)
 
