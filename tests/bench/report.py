@@ -77,6 +77,7 @@ def write_document(found: Findings, payload: Payload) -> None:
         speed=markdown(figures(found.runs, _SPEED)),
         cost=markdown(figures(found.runs, _COST)),
         ratios=markdown(ratios(found.runs)),
+        scaling=_scaling(found.runs),
         remarks="\n".join(f"- {remark}" for remark in _remarks(found.runs)),
         budget=budget.text(found, payload),
         profiles="\n".join(budget.profile_text(one, found.runs) for one in found.profiles),
@@ -135,6 +136,35 @@ def ratios(results: Sequence[Result]) -> Lines:
             ]
         )
     return [head, *rows]
+
+
+def scaling(results: Sequence[Result]) -> Lines:
+    """How much faster each contender is with more subtasks, and how much it could be on this machine's cores."""
+    head = ["", "subtasks", "cores busy with one", "with so many", "times as fast", "at most, on these cores"]
+    rows = []
+    for more in groups(results):
+        many = more[0].parallelism
+        one = _of(results, more[0].contender, more[0].backend, 1)
+        if many == 1 or not one:
+            continue
+        busy = statistics.median(run.cores for run in one)
+        figures = [_spread([run.cores for run in runs], ".2f") for runs in (one, more)]
+        faster = _ratio(more, one, lambda ours, theirs: ours.steady_rate / theirs.steady_rate, "")
+        rows.append([more[0].title, str(many), *figures, faster, f"{min(many, (os.cpu_count() or 1) / busy):.2f}"])
+    return [head, *rows]
+
+
+def _scaling(results: Sequence[Result]) -> str:
+    """The section; empty when nothing ran with more than one subtask."""
+    head, *rows = scaling(results)
+    if not rows:
+        return ""
+    told = (
+        "Warm. One subtask is more than one busy core: its Python workers, the JVM's task threads, compilers and"
+        " collectors all run at the same time. So a second one can bring no more than the cores that the first leaves"
+        " free, and the last column is the bound: cores of the machine ÷ cores busy with one."
+    )
+    return "\n".join(["## Two subtasks", "", told, "", markdown([head, *rows])])
 
 
 def _ratio(

@@ -106,6 +106,11 @@ class Result:
         """CPU seconds for a million events, JVM and Python, without the start-up."""
         return (self.steady_jvm_seconds + self.steady_python_seconds) / self.events * 1e6 if self.events else 0.0
 
+    @property
+    def cores(self) -> float:
+        """Cores that were busy, JVM and Python, without the start-up."""
+        return (self.steady_jvm_seconds + self.steady_python_seconds) / self.steady_seconds
+
 
 class FirstRow:
     """Looks now and then whether there is a file of rows that a reader may read; hidden ones are being written.

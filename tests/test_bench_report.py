@@ -1,0 +1,57 @@
+"""What the benchmark's document says about runs: rounds in pairs, and how far more subtasks could reach."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import report
+from tests.bench.result import Result
+
+
+def run(warm_seconds, cpu_seconds, contender="job", parallelism=1, events=1_000_000, finished=True):
+    return Result(
+        title=f"{contender}, heap",
+        contender=contender,
+        backend="heap",
+        parallelism=parallelism,
+        payments=events,
+        events=events,
+        finished=finished,
+        cold_seconds=warm_seconds + 20,
+        job_seconds=warm_seconds + 10,
+        steady_seconds=warm_seconds,
+        first_row_seconds=1.0,
+        jvm_cpu_seconds=cpu_seconds,
+        python_cpu_seconds=0.0,
+        steady_jvm_seconds=cpu_seconds,
+        steady_python_seconds=0.0,
+        jvm_peak_mb=1.0,
+        python_peak_mb=1.0,
+        rows_live=0,
+        rows_final=1,
+        checkpoints=1,
+        state_mb=1.0,
+        load=0.0,
+    )
+
+
+def test_more_subtasks_are_judged_by_the_cores_that_one_leaves_free(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    found = [run(40.0, 64.0), run(20.0, 66.0, parallelism=2), run(30.0, 15.0, "light"), run(10.0, 15.0, "light", 2)]
+    _, job, light = report.scaling(found)
+    assert job == ["job, heap", "2", "1.60", "3.30", "2.00", "2.00"]
+    assert light == ["light, heap", "2", "0.50", "1.50", "3.00", "2.00"]
+    _, job, *_ = report.scaling([run(40.0, 120.0), *found[1:]])
+    assert job[-1] == "1.33"
+
+
+def test_without_a_second_parallelism_there_is_nothing_to_compare():
+    assert len(report.scaling([run(40.0, 60.0)])) == 1
+
+
+@pytest.mark.parametrize(("finished", "cell"), [(True, "2.00 (1.50–2.50)"), (False, "≥ 2.00 (1.50–2.50)")])
+def test_a_ratio_is_of_runs_of_one_round(finished, cell):
+    job = [run(10.0, 10.0), run(20.0, 20.0)]
+    peer = [run(25.0, 10.0, "peer"), run(30.0, 20.0, "peer", finished=finished)]
+    _, found = report.ratios([*job, *peer])
+    assert found[2] == cell
