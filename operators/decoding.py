@@ -153,9 +153,12 @@ def _too_deep(records: Sequence[bytes], texts: pa.BinaryArray) -> list[int]:
     if data is None:
         return []
     characters = np.frombuffer(data, np.uint8)
-    opening = np.flatnonzero((characters | 0x20) == ord("{"))  # "[" is 0x5b, "{" is 0x7b
+    opens = (characters | 0x20) == ord("{")  # "[" is 0x5b, "{" is 0x7b
     starts = np.frombuffer(offsets, np.int32, len(records) + 1)
-    openings = np.diff(np.searchsorted(opening, starts))
+    first = starts[:-1][np.diff(starts) > 0]
+    if np.count_nonzero(opens) - np.count_nonzero(opens[first]) < DEEPEST_NESTING:
+        return []  # of all records together, besides the brackets that they begin with: flat payments, the usual case
+    openings = np.diff(np.searchsorted(np.flatnonzero(opens), starts))
     suspects = np.flatnonzero(openings > DEEPEST_NESTING).tolist()
     return [at for at in suspects if _depth(records[at]) > DEEPEST_NESTING]
 

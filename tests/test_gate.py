@@ -357,6 +357,16 @@ def test_nesting_within_the_limit_and_brackets_in_strings_are_fine() -> None:
     )
 
 
+@pytest.mark.parametrize("neighbour", [b"", b"1", b"[", record(), record(unknown=[[[]]])], ids=range(5))
+@pytest.mark.parametrize("number", [1, 100])
+def test_nesting_is_seen_whatever_is_beside_it(neighbour: bytes, number: int) -> None:
+    deep = literally(unknown="[" * 64 + "]" * 64)
+    for at in (0, number):
+        others = [neighbour] * number
+        rejects = rejects_of(admit(*others[:at], deep, *others[at:]))
+        assert {row["data"]: row["detail"] for row in rejects}[deep] == "nested deeper than 64 levels"
+
+
 def test_of_a_repeated_field_the_last_counts() -> None:
     (event,) = accepted(record()[:-1] + b',"merchant_id":"m2","amount":1}')
     assert (event["merchant_id"], event["amount"]) == ("m2", Decimal(1))

@@ -1,12 +1,13 @@
-"""`make freshness`: how fresh live rows are at 10, 50 and 90 % of what this machine sustains, and what they cost.
+"""`make freshness`: how fresh live rows are at 10, 50 and 90 % of what is sustained, what they cost, and catch-up.
 
-python -m tests.freshness [--rate R] [--seconds N] [--no-document]
+python -m tests.freshness [--part loads|costs|outage …] [--seconds N]
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,42 +19,73 @@ from rich.console import Console
 
 from flink_app.errors import FraudWindowsError
 from tests.freshness import report
+from tests.freshness.measured import Measured, load
 from tests.freshness.runs import SECONDS, catch_up, cost, freshness, sustained
 
 LOADS = ((0.1, True), (0.5, True), (0.9, True), (0.5, False))  # of what is sustained; False: default bundles
-COST_RATE = 1_000.0
-KINDS = {"sparse": 20_000, "usual": 2_000, "hot": 50}  # customers who make COST_RATE payments a second
+KINDS = {  # customers and payments a second, so few that the embedded table can take all rows at once
+    "sparse: one in 20 s": (2_000, 100.0),
+    "usual: one in 2 s": (500, 250.0),
+    "hot: 20 a second": (20, 400.0),
+}
 INTERVALS_MS = (1, 500)  # 1: every batch writes what it changed, nothing is coalesced
 
 
+class Part(StrEnum):
+    """What can be measured apart."""
+
+    LOADS = "loads"
+    COSTS = "costs"
+    OUTAGE = "outage"
+
+
 def main(
-    rate: Annotated[float | None, typer.Option(help="Records a second that are sustained; else measured.")] = None,
+    part: Annotated[list[Part] | None, typer.Option(help="Only these; of the others what was found last.")] = None,
     seconds: Annotated[int, typer.Option(help="Of each run.")] = SECONDS,
-    document: Annotated[bool, typer.Option(help="Write docs/freshness.md and .svg.")] = True,
 ) -> None:
-    """Freshness at three loads, and the cost of live rows, on the embedded AWS."""
+    """Freshness at three loads, the cost of live rows, and an outage made up, on the embedded AWS."""
     console = Console(highlight=False)
-    quiet = lambda _line: None  # noqa: E731
-    console.print("what is sustained …" if rate is None else f"taken as sustained: {rate:,.0f} records a second")
-    top = rate or sustained(quiet)
-    with_defaults = sustained(quiet, tuned=False)
-    console.print(f"sustained: {top:,.0f} records a second; with PyFlink's default bundles {with_defaults:,.0f}")
-    loads = []
-    for share, tuned in LOADS:
-        loads.append((share, tuned, freshness(share * top, quiet, tuned=tuned, seconds=seconds)))
-        console.print(report.line(*loads[-1]), markup=False)
-    costs = {}
-    for kind, customers in KINDS.items():
-        for interval_ms in INTERVALS_MS:
-            found = cost(customers, min(COST_RATE, top / 3), interval_ms, quiet, seconds=seconds // 2)
-            costs[kind, interval_ms] = found
-            console.print(f"{kind}, every {interval_ms} ms: {found.puts.items:,} writes", markup=False)
-    outage = catch_up(quiet)
-    console.print(f"outage of an hour: {outage.rate:,.0f} records a second", markup=False)
-    if document:
-        command = " ".join([".venv/bin/python -m tests.freshness", *sys.argv[1:]]) if sys.argv[1:] else "make freshness"
-        report.write(top, with_defaults, loads, costs, outage, command)
+    found = load() if part else Measured()
+    found.commands.append(
+        " ".join([".venv/bin/python -m tests.freshness", *sys.argv[1:]]) if sys.argv[1:] else "make freshness"
+    )
+    measures = {Part.LOADS: _loads, Part.COSTS: _costs, Part.OUTAGE: _outage}
+    for each in part or list(Part):
+        measures[each](found, seconds, console)
+        found.save()
+    if found.is_whole:
+        report.write(found)
         console.print(f"written: {report.DOCUMENT.name}, {report.PLOT.name}")
+
+
+def _loads(found: Measured, seconds: int, console: Console) -> None:
+    console.print("what is sustained …")
+    found.sustained = sustained(_quiet)
+    found.defaults = sustained(_quiet, tuned=False)
+    console.print(f"{found.sustained:,.0f} records a second; with PyFlink's default bundles {found.defaults:,.0f}")
+    found.loads = []
+    for share, tuned in LOADS:
+        found.loads.append((share, tuned, freshness(share * found.sustained, _quiet, tuned=tuned, seconds=seconds)))
+        console.print(report.line(*found.loads[-1]), markup=False)
+
+
+def _costs(found: Measured, seconds: int, console: Console) -> None:
+    found.costs = []
+    for kind, (customers, rate) in KINDS.items():
+        for interval_ms in INTERVALS_MS:
+            found.costs.append((kind, cost(customers, rate, interval_ms, _quiet, seconds=seconds)))
+            run = found.costs[-1][1]
+            told = f"{run.counted:,} payments, {run.live_rows:,} live rows, {run.items:,} writes"
+            console.print(f"{kind}, every {interval_ms} ms: {told}", markup=False)
+
+
+def _outage(found: Measured, _seconds: int, console: Console) -> None:
+    found.outage = catch_up(_quiet)
+    console.print(f"outage of an hour: {found.outage.rate:,.0f} records a second", markup=False)
+
+
+def _quiet(_line: str) -> None:
+    pass
 
 
 if __name__ == "__main__":

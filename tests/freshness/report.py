@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,8 @@ from flink_app.freshness import Latencies
 from flink_app.local.aws import EMIT_INTERVAL_MS
 from flink_app.local.places import ROOT
 from tests.bench.report import markdown
-from tests.freshness.runs import CUSTOMERS, FLOOD, OUTAGE_RATE, SEED, WARM_UP_SECONDS, CatchUp, Cost, Fresh
+from tests.freshness.measured import Measured
+from tests.freshness.runs import CUSTOMERS, FLOOD, OUTAGE_RATE, SEED, WARM_UP_SECONDS, Cost, Fresh
 
 DOCUMENT: Final = ROOT / "docs" / "freshness.md"
 PLOT: Final = DOCUMENT.with_suffix(".svg")
@@ -25,11 +26,9 @@ _FRESH_HEAD: Final = [
     *("operator has written it: p50", "p99", "from there to the table: p50", "p99"),
 ]
 _COST_HEAD: Final = [
-    *("customers", "emit.interval.ms", "events counted", "live rows per event", "writes per live row"),
+    *("a customer's payments", "emit.interval.ms", "events counted", "live rows per event", "writes per live row"),
     *("write units per event", "bytes per write", "rows per request", "with one item per customer: writes, %"),
 ]
-
-Load = tuple[float, bool, Fresh]  # share of what is sustained, with the job's bundle settings, run
 
 
 def line(share: float, tuned: bool, run: Fresh) -> str:
@@ -41,31 +40,17 @@ def line(share: float, tuned: bool, run: Fresh) -> str:
     return f"{_name(share, tuned)}, {run.rate:,.0f} records/s: {'; '.join(told)}"
 
 
-def write(
-    sustained: float,
-    defaults: float,
-    loads: Sequence[Load],
-    costs: Mapping[tuple[str, int], Cost],
-    outage: CatchUp,
-    command: str,
-) -> None:
-    """Write both files anew.
-
-    Args:
-        sustained: records a second, with the job's bundle settings.
-        defaults: the same with PyFlink's.
-        loads: runs of freshness.
-        costs: (kind of customers, emit interval in ms) -> run.
-        outage: an hour of payments that waited.
-        command: that measured it all.
-    """
+def write(found: Measured) -> None:
+    """Write both files anew; every part is there."""
+    outage = found.outage
+    assert outage is not None
     text = string.Template(Path(__file__).with_name("freshness.md").read_text()).substitute(
         cores=os.cpu_count(),
         warm_up=WARM_UP_SECONDS,
         seed=SEED,
         flood=f"{FLOOD:,.0f}",
-        sustained=f"{sustained:,.0f}",
-        defaults=f"{defaults:,.0f}",
+        sustained=f"{found.sustained:,.0f}",
+        defaults=f"{found.defaults:,.0f}",
         waited=f"{outage.waited:,}",
         outage_read=f"{outage.records:,}",
         outage_rate=f"{OUTAGE_RATE:,.0f}",
@@ -73,16 +58,16 @@ def write(
         caught_up=f"{outage.seconds:.0f}",
         catch_up_rate=f"{outage.rate:,.0f}",
         times=f"{outage.rate / OUTAGE_RATE:.0f}",
-        command=command,
+        commands=", then ".join(f"`{command}`" for command in found.commands),
         customers=f"{CUSTOMERS:,}",
         interval=EMIT_INTERVAL_MS,
-        fresh=markdown([_FRESH_HEAD, *(row for load in loads for row in _fresh_rows(*load))]),
-        behind=", ".join(f"{run.behind_ms:,} ms ({_name(share, tuned)})" for share, tuned, run in loads),
-        cost=markdown([_COST_HEAD, *(_cost_row(kind, run) for (kind, _), run in costs.items())]),
+        fresh=markdown([_FRESH_HEAD, *(row for load in found.loads for row in _fresh_rows(*load))]),
+        behind=", ".join(f"{run.behind_ms:,} ms ({_name(share, tuned)})" for share, tuned, run in found.loads),
+        cost=markdown([_COST_HEAD, *(_cost_row(kind, run) for kind, run in found.costs)]),
     )
     DOCUMENT.parent.mkdir(exist_ok=True)
     DOCUMENT.write_text(text)
-    _draw(loads)
+    _draw(found.loads)
 
 
 def _kinds(run: Fresh) -> tuple[tuple[str, Latencies], ...]:
@@ -108,21 +93,20 @@ def _fresh_rows(share: float, tuned: bool, run: Fresh) -> list[list[str]]:
 
 
 def _cost_row(kind: str, run: Cost) -> list[str]:
-    puts, account = run.puts, run.account
     return [
-        f"{kind}: {run.customers:,}, {run.rate:,.0f} records/s",
+        kind,
         f"{run.interval_ms:,}",
-        f"{account.counted:,}",
-        f"{account.live_rows / account.counted:.2f}",
-        f"{puts.items / account.live_rows:.3f}",
-        f"{puts.units / account.counted:.2f}",
-        f"{puts.size / puts.items:.0f}",
-        f"{puts.items / puts.requests:.1f}",
-        f"{100 * puts.newest / puts.items:.0f}",
+        f"{run.counted:,}",
+        f"{run.live_rows / run.counted:.2f}",
+        f"{run.items / run.live_rows:.3f}",
+        f"{run.units / run.counted:.2f}",
+        f"{run.size / run.items:.0f}",
+        f"{run.items / run.requests:.1f}",
+        f"{100 * run.newest / run.items:.0f}",
     ]
 
 
-def _draw(loads: Sequence[Load]) -> None:
+def _draw(loads: Sequence[tuple[float, bool, Fresh]]) -> None:
     mpl.rcParams |= {"svg.hashsalt": "freshness", "svg.fonttype": "none", "font.size": 9}
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for kind, axes in enumerate(figure.subplots(1, 2, sharey=True)):

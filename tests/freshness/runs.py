@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flink_app.account import Account, AccountBook
+from flink_app.account import AccountBook
 from flink_app.delivery import to_kinesis
 from flink_app.demo import SHORT_RUN
 from flink_app.freshness import FreshnessProbe, Latencies
@@ -64,15 +64,20 @@ class Cost:
 
     Attributes:
         customers, rate, interval_ms: who paid, how often, and `emit.interval.ms`.
-        account: of the run.
-        puts: what DynamoDB took.
+        counted, live_rows: by the job's account.
+        requests, items, units, size, newest: what DynamoDB took, see `Puts`.
     """
 
     customers: int
     rate: float
     interval_ms: int
-    account: Account
-    puts: Puts
+    counted: int
+    live_rows: int
+    requests: int
+    items: int
+    units: int
+    size: int
+    newest: int
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def freshness(rate: float, say: Callable[[str], None], *, tuned: bool = True, se
 
 
 def cost(customers: int, rate: float, interval_ms: int, say: Callable[[str], None], *, seconds: int = SECONDS) -> Cost:
-    """Payments of so many customers, with every write counted; stopped without a drain, so no row is written twice."""
+    """Payments of so many customers, with every write counted; drained, so that every window has its row."""
     puts = Puts()
     with _running(say, interval_ms=interval_ms, rule=Rule("dynamodb:BatchWriteItem", puts)) as run:
         book = AccountBook(run.properties)
@@ -163,9 +168,10 @@ def cost(customers: int, rate: float, interval_ms: int, say: Callable[[str], Non
         run.cluster.wait(
             "every record read", lambda: records_read(run.cluster, run.job) >= int(rate * seconds), _PATIENCE
         )
-        time.sleep(2)  # the last ticks
-        run.cluster.stop_with_savepoint(run.job, drain=False)
-        return Cost(customers, rate, interval_ms, book.close(), puts)
+        run.cluster.stop_with_savepoint(run.job, drain=True)
+        account = book.close()
+    taken = (puts.requests, puts.items, puts.units, puts.size, puts.newest)
+    return Cost(customers, rate, interval_ms, account.counted, account.live_rows, *taken)
 
 
 def catch_up(say: Callable[[str], None], *, outage_seconds: int = OUTAGE_SECONDS) -> CatchUp:
