@@ -42,4 +42,5 @@ def test_the_document_has_the_figures_of_every_part():
     assert "179,000 were read in the 100 s" in text
     assert "1,790 records a second" in text
     assert "make freshness" in text
+    assert "1,692 ms since window end, 800 ms since late payment: reached" in text
     assert report.PLOT.exists()
