@@ -87,7 +87,7 @@ class CatchUp:
     Attributes:
         waited: records.
         records: of them that were read; fewer than waited when patience ended.
-        started_after: seconds from the submission to the first record read.
+        started_after: seconds from when all tasks ran to the first record read.
         seconds: from there to the last.
     """
 
@@ -187,15 +187,15 @@ def catch_up(say: Callable[[str], None], *, outage_seconds: int = OUTAGE_SECONDS
             waiting += len(chunk.records)
 
     with _running(say, rule=Rule("kinesis:GetRecords", past.TOLD_THEN), before=wait_in_stream) as run:
-        submitted = time.monotonic()
-        seen = [(submitted, 0)]
+        running = time.monotonic()
+        seen = [(running, 0)]
         for at, read in _reads(run, _PATIENCE):
             seen.append((at, read))
             if read >= waiting:
                 break
     began = max(at for at, read in seen if not read)
     ended, read = seen[-1]
-    return CatchUp(waiting, read, began - submitted, ended - began)
+    return CatchUp(waiting, read, began - running, ended - began)
 
 
 @contextlib.contextmanager
