@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from tests.bench.report import machine, markdown
 from tests.bench.result import Result
 from tests.curves.axes import AXES
 from tests.curves.measure import Restore
+from tests.curves.measured import Measured
 
 DOCUMENT: Final = ROOT / "docs" / "curves.md"
 PLOT: Final = DOCUMENT.with_suffix(".svg")
@@ -29,34 +30,35 @@ _HEAD: Final = [
 ]
 _RESTORE_HEAD: Final = ["events in the log", "restore, s", "s per million events", "log, bytes per event"]
 
-Curves = Mapping[str, Sequence[tuple[float, Result]]]  # key of AXES -> (value, run)
+Curves = Sequence[tuple[str, Sequence[tuple[float, Result]]]]  # key of AXES, (value, run)
 
 
-def write(curves: Curves, restores: Sequence[Restore], events: int, backend: str, command: str) -> None:
-    """Write both files anew."""
-    runs = [run for points in curves.values() for _, run in points]
+def write(found: Measured) -> None:
+    """Write both files anew, curves in the order of AXES."""
+    curves = [(name, found.curves[name]) for name in AXES if name in found.curves]
+    runs = [run for _, points in curves for _, run in points]
     parts = [
         "# Curves",
         "",
         "What a payment costs when one thing is varied. Written by `make curves`; do not edit.",
         "",
-        f"- {events:,} payments for each point, {RATE:,.0f} a second of event time, seed {SEED}; the job at",
-        f"  parallelism 1 on {backend}, a fresh cluster each, final rows only; where nothing else is said",
+        f"- {found.events:,} payments for each point, {RATE:,.0f} a second of event time, seed {SEED}; the job at",
+        f"  parallelism 1 on {found.backend}, a fresh cluster each, final rows only; where nothing else is said",
         "  20,000 customers and the delivered windows",
         "- a point counts only if as many payments were counted, duplicate and rejected as the generator meant",
         "- warm: from the first payments past the reader until the job has finished, JIT compilation included; one run",
         "  a point, so differences of some ten percent mean nothing",
-        f"- command: `{command}`",
+        f"- commands: {', then '.join(f'`{command}`' for command in dict.fromkeys(found.commands))}",
         f"- machine: {machine(runs)}" if runs else "",
         "",
         f"![cost of a payment along each axis]({PLOT.name})",
     ]
-    for name, points in curves.items():
+    for name, points in curves:
         axis = AXES[name]
-        rows = [[f"{value:g}", *_cells(run)] for value, run in points]
+        rows = [[format(value, ",.0f" if value >= 1 else "g"), *_cells(run)] for value, run in points]
         parts += ["", f"## {axis.name}", "", f"Expected: {axis.expected}.", "", markdown([["", *_HEAD], *rows])]
-    if restores:
-        rows = [_restored(one) for one in restores]
+    if found.restores:
+        rows = [_restored(one) for one in found.restores]
         told = (
             "Expected: a line. One bucket starts from its event log with the delivered windows, in a Python process"
             " without Flink around it: what a subtask does for its buckets after Flink has brought the state back."
@@ -83,7 +85,7 @@ def _restored(one: Restore) -> list[str]:
 def _draw(curves: Curves, path: Path) -> None:
     mpl.rcParams |= {"svg.hashsalt": "curves", "svg.fonttype": "none", "font.size": 9}
     figure = Figure(figsize=(4 * max(len(curves), 1), 5.2), layout="constrained")
-    for column, (name, points) in enumerate(curves.items()):
+    for column, (name, points) in enumerate(curves):
         above = figure.add_subplot(2, len(curves), column + 1)
         below = figure.add_subplot(2, len(curves), len(curves) + column + 1)
         values = [value for value, _ in points]
