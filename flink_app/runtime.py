@@ -25,6 +25,7 @@ from pyflink.util.java_utils import (
     add_jars_to_context_class_loader,
     get_field,
     get_j_env_configuration,
+    is_instance_of,
     load_java_class,
 )
 
@@ -40,7 +41,11 @@ JOB_SETTINGS: Final = {
 TABLE_SETTINGS: Final = {
     "table.local-time-zone": "UTC",
     "python.fn-execution.arrow.batch.size": "10000",  # the gate's work per batch is mostly fixed: fewer, larger ones
-    "python.fn-execution.bundle.size": "10000",  # here, so that only the gate has it: the windows count blobs
+}
+# Not among the tables' settings: Flink copies those into the environment's, which PyFlink lays over every operator's
+# own. There, ten thousand would hold for the windows too, which count blobs, and for `process_one_by_one`.
+GATE_SETTINGS: Final = {
+    "python.fn-execution.bundle.size": "10000",
 }
 PACKAGES: Final = ("operators", "flink_app")
 _ARROW_ROWS: Final = "fraudwindows.ArrowRows"
@@ -56,12 +61,14 @@ class Step:
         name: as the web UI shows it.
         parallelism: number of subtasks.
         slots: slot sharing group.
+        bundle: elements that a Python operator hands over before it waits for results; None: it is none.
     """
 
     uid: str | None
     name: str
     parallelism: int
     slots: str
+    bundle: int | None
 
 
 def environments(
@@ -116,6 +123,15 @@ def table_stream(tables: StreamTableEnvironment, table: Table) -> DataStream:
     row_data = get_gateway().jvm.org.apache.flink.table.data.RowData._java_lang_class  # noqa: SLF001
     data_type = table._j_table.getResolvedSchema().toSourceRowDataType().bridgedTo(row_data)  # noqa: SLF001
     return DataStream(tables._j_tenv.toDataStream(table._j_table, data_type))  # noqa: SLF001
+
+
+def configure_gate(stream: DataStream) -> DataStream:
+    """Give the Python operator of a table's translation, from the stream upwards, the gate's settings."""
+    for step in stream._j_data_stream.getTransformation().getTransitivePredecessors():  # noqa: SLF001
+        if _kind(step) == "PythonCalc":
+            for key, value in GATE_SETTINGS.items():
+                step.getOperatorFactory().getOperator().getConfiguration().setString(key, value)
+    return stream
 
 
 def shard_watermarks(records: DataStream, delay_ms: int) -> DataStream:
@@ -249,8 +265,23 @@ def _kind(transformation: Any) -> str:
 def steps(env: StreamExecutionEnvironment) -> tuple[Step, ...]:
     """Every operator of the job graph that would be submitted now."""
     graph = env._generate_stream_graph(clear_transformations=False)  # noqa: SLF001
-    nodes = get_gateway().jvm.java.util.ArrayList(graph.getStreamNodes())
     return tuple(
-        Step(node.getTransformationUID(), node.getOperatorName(), node.getParallelism(), node.getSlotSharingGroup())
-        for node in nodes
+        Step(
+            node.getTransformationUID(),
+            node.getOperatorName(),
+            node.getParallelism(),
+            node.getSlotSharingGroup(),
+            _bundle(node.getOperatorFactory()),
+        )
+        for node in get_gateway().jvm.java.util.ArrayList(graph.getStreamNodes())
     )
+
+
+def _bundle(factory: Any) -> int | None:
+    if not is_instance_of(factory, "org.apache.flink.streaming.api.operators.SimpleOperatorFactory"):
+        return None
+    operator = factory.getOperator()
+    if not is_instance_of(operator, "org.apache.flink.streaming.api.operators.python.AbstractPythonFunctionOperator"):
+        return None
+    size: int = operator.getConfiguration().get(get_gateway().jvm.org.apache.flink.python.PythonOptions.MAX_BUNDLE_SIZE)
+    return size

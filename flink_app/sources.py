@@ -63,7 +63,8 @@ def gate_records(tables: StreamTableEnvironment, gate: Gate) -> Table:
     gated = tables.from_path("records").select(gate_function(gate)(*columns).alias("gated"))
     bucket, batch = col("gated").get("bucket").alias("bucket"), col("gated").get("batch").alias("batch")
     rows = gated.select(bucket, batch).filter(col("batch").is_not_null)
-    return runtime.watermarked_table(tables, runtime.set_uids("gate", runtime.table_stream(tables, rows)), _GATED)
+    stream = runtime.configure_gate(runtime.set_uids("gate", runtime.table_stream(tables, rows)))
+    return runtime.watermarked_table(tables, stream, _GATED)
 
 
 def gate_archive(env: StreamExecutionEnvironment, tables: StreamTableEnvironment, job: Job) -> Table:

@@ -83,6 +83,14 @@ def delivered(graph):
     return graph()
 
 
+@pytest.fixture(scope="module")
+def replay(graph):
+    from flink_app.archive import ArchiveStore, Chunk, ChunkReader
+
+    chunks = ChunkReader(ArchiveStore("/nowhere"), (Chunk("a", 0, 10, 1_000_000), Chunk("a", 1, 10, 2_000_000)))
+    return graph(chunks=chunks, parallelism=2)
+
+
 def uids(steps):
     return {step.uid for step in steps}
 
@@ -101,6 +109,16 @@ def test_the_stream_is_read_once_and_python_runs_at_the_gate_and_the_windows_onl
     assert [name for name in names if name.startswith("Source: ") and "anonymous" not in name] == ["Source: kinesis"]
     assert names.count("PythonCalc") == 1
     assert not [name for name in names if "KEY_BY" in name.upper().replace("-", "_")]
+
+
+def bundles(steps):
+    return {step.uid: step.bundle for step in steps if step.bundle is not None}
+
+
+def test_no_python_operator_has_anothers_bundles(replay, delivered):
+    """PyFlink lays the environment's settings over every operator's own when the graph is made."""
+    assert bundles(delivered) == {"gate: PythonCalc": 10_000, "feature windows": 1_000}
+    assert bundles(replay) == {"archive: clock": 1, "gate: chunks": 1, "feature windows": 1_000}
 
 
 def test_adding_a_window_file_changes_no_other_steps_uid(graph, delivered):
@@ -123,10 +141,7 @@ def test_separate_workers_put_the_windows_into_slots_of_their_own(graph):
     assert slots["feature windows"] == "windows"
 
 
-def test_an_archive_has_one_clock_and_as_many_readers_as_subtasks(graph):
-    from flink_app.archive import ArchiveStore, Chunk, ChunkReader
-
-    chunks = ChunkReader(ArchiveStore("/nowhere"), (Chunk("a", 0, 10, 1_000_000), Chunk("a", 1, 10, 2_000_000)))
-    parallelism = {step.uid: step.parallelism for step in graph(chunks=chunks, parallelism=2)}
+def test_an_archive_has_one_clock_and_as_many_readers_as_subtasks(replay):
+    parallelism = {step.uid: step.parallelism for step in replay}
     assert parallelism["archive: chunks"] == parallelism["archive: clock"] == 1
     assert parallelism["gate: chunks"] == parallelism["feature windows"] == 2
