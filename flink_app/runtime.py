@@ -36,6 +36,7 @@ JOB_SETTINGS: Final = {
     "pipeline.max-parallelism": str(MAX_PARALLELISM),  # part of every savepoint: bucket keys are chosen for it
     "pipeline.object-reuse": "true",  # no step keeps or changes a row that it was given
     "pipeline.auto-watermark-interval": "100 ms",  # ShardWatermarks counts time in them
+    "python.map-state.read-cache-size": "1",  # the log is read at a start only: cached, it fills the memory
     "python.fn-execution.bundle.time": "50",  # a row waits so long at the most, at the gate and at the windows
 }
 TABLE_SETTINGS: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +21,13 @@ from operators.feature_settings import FeatureSettings
 from operators.operator_stats import METRIC_GROUP, READINGS, TOTALS, OperatorStats
 
 # The bucket prunes its log by event time. The TTL behind it must outlast any pause between savepoint and restore: an
-# expired log would leave the windows around the pause without their first half.
-_LOG_SAFETY_TTL = Time.days(400)
+# expired log would leave the windows around the pause without their first half. What has expired may be read until it
+# is cleaned up: PyFlink caches no write of a state that promises otherwise, and waits for the JVM at each one.
+_LOG_SAFETY_TTL = StateTtlConfig.new_builder(Time.days(400)).return_expired_if_not_cleaned_up().build()
+
+# How long a thread of the worker may keep the interpreter while others wait: with the default of 5 ms every answer of
+# the JVM, which passes through three threads, waits that long for the gate.
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass
@@ -55,6 +61,7 @@ class FeatureWindows(KeyedProcessFunction):  # type: ignore[misc]
         gc.collect()
         gc.freeze()  # imports are for ever; nothing on the hot path makes cycles, so full collections may be rare
         gc.set_threshold(50_000, 20, 50)
+        sys.setswitchinterval(_SWITCH_SECONDS)
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """One blob of one bucket."""
@@ -139,7 +146,7 @@ def live_exit(bucket: int) -> str:
 def _declare_state(runtime_context: RuntimeContext) -> BucketState:
     bytes_type = Types.PRIMITIVE_ARRAY(Types.BYTE())
     log = MapStateDescriptor("log", Types.LONG(), bytes_type)
-    log.enable_time_to_live(StateTtlConfig.new_builder(_LOG_SAFETY_TTL).build())
+    log.enable_time_to_live(_LOG_SAFETY_TTL)
     return BucketState(
         runtime_context.get_map_state(log),
         runtime_context.get_map_state(MapStateDescriptor("schemas", Types.LONG(), bytes_type)),
