@@ -151,7 +151,7 @@ def list_chunks(store: ArchiveStore) -> tuple[Chunk, ...]:
 def read_chunk(store: ArchiveStore, chunk: Chunk) -> pa.RecordBatch:
     """The records of one row group, RAW_SCHEMA."""
     table = store.open(chunk.file).read_row_group(chunk.row_group, columns=RAW_SCHEMA.names)
-    columns = {name: table.column(name).combine_chunks() for name in RAW_SCHEMA.names}
+    columns = {name: _whole(table.column(name)) for name in RAW_SCHEMA.names}
     columns[ARRIVAL_TIME] = _milliseconds(columns[ARRIVAL_TIME])
     return pa.RecordBatch.from_arrays(
         [columns[wanted.name].cast(wanted.type) for wanted in RAW_SCHEMA], schema=RAW_SCHEMA
@@ -178,6 +178,11 @@ def _chunks_of(store: ArchiveStore, file: str) -> Iterator[Chunk]:
                 values = parquet.read_row_group(number, columns=[ARRIVAL_TIME]).column(0).combine_chunks()
             first = pa.compute.min(_milliseconds(values).cast(pa.int64())).as_py()
             yield Chunk(file, number, group.num_rows, first)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """In one piece; `combine_chunks` would copy even a single one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _milliseconds(arrivals: pa.Array) -> pa.Array:

@@ -15,7 +15,7 @@ LAYOUT: Final = {
     "customer bucket": "crc32 of customer_id",  # operators.gate: which customers' events a bucket's log has
     "bucket keys": "250, 12, 180",  # operators.buckets, of three buckets: the search that gives out keys
     "keyed state": "log map<long, bytes>, schemas map<long, bytes>, progress bytes",  # feature_windows_shell
-    "blob": "FWB1",  # operators.packing
+    "blob": "FWB2",  # operators.packing
     "blob columns": "_id_hi uint64, _id_lo uint64, _arrival timestamp[ms, tz=UTC]",  # behind the contract's own
     "progress": "<8q",  # operators.bucket_state
 }
