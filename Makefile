@@ -85,7 +85,7 @@ mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (m
 curves: setup ## what a payment costs against customers, windows, slide, disorder, distinct values, log size (20 minutes)
 	@$(BIN)/python -m tests.curves $(CURVES)
 
-bench: setup ## events per second and CPU per event, beside eight others on the same bytes (half an hour a round; make bench BENCH="--rounds 3")
+bench: setup ## events per second and CPU per event, beside eight others on the same bytes (an hour a round; make bench BENCH="--rounds 3")
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 local-up: setup ## the local AWS endpoint with stream, table and bucket

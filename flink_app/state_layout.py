@@ -14,7 +14,7 @@ LAYOUT: Final = {
     "maximum parallelism": "128",  # operators.buckets: Flink refuses another one
     "customer bucket": "crc32 of customer_id",  # operators.gate: which customers' events a bucket's log has
     "bucket keys": "250, 12, 180",  # operators.buckets, of three buckets: the search that gives out keys
-    "keyed state": "log map<long, bytes>, schemas map<long, bytes>, progress bytes",  # feature_windows_shell
+    "keyed state": "log map<long, bytes>, schemas and progress map<long, bytes>",  # feature_windows_shell
     "blob": "FWB2",  # operators.packing
     "blob columns": "_id_hi uint64, _id_lo uint64, _arrival timestamp[ms, tz=UTC]",  # behind the contract's own
     "progress": "<8q",  # operators.bucket_state

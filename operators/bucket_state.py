@@ -22,7 +22,7 @@ class Log(Protocol):
 
 
 class Cell(Protocol):
-    """Keyed value state: Flink's ValueState, or one field in tests."""
+    """One value: an entry of a map state, or a field in tests."""
 
     def value(self) -> bytes | None: ...
     def update(self, value: bytes) -> None: ...

@@ -29,6 +29,9 @@ class MapState:
 
     entries: dict[int, bytes] = field(default_factory=dict)
 
+    def get(self, key: int) -> bytes | None:
+        return self.entries.get(key)
+
     def put(self, key: int, value: bytes) -> None:
         self.entries[key] = value
 

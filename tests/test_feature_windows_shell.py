@@ -10,7 +10,7 @@ from pyflink.datastream import TimeDomain
 from operators import feature_windows_shell
 from operators.buckets import LIVE_WRITERS, bucket_keys
 from operators.feature_windows_shell import FeatureWindows
-from tests.bucket_harness import T0, Bucket, MapState, ValueState, payment, settings
+from tests.bucket_harness import T0, Bucket, MapState, payment, settings
 
 
 class Flink:
@@ -47,9 +47,6 @@ class Flink:
 
     def get_map_state(self, descriptor):
         return MapState()
-
-    def get_state(self, descriptor):
-        return ValueState()
 
     def gauge(self, name, read):
         pass

@@ -29,12 +29,12 @@ from tests.bench.truth import oracle_rows
 
 
 def main(
-    events: Annotated[int, typer.Option(help="Payments.")] = 1_000_000,
+    events: Annotated[int, typer.Option(help="Payments.")] = 2_000_000,
     rounds: Annotated[int, typer.Option(help="Runs of each contender, in turn.")] = 1,
     backend: Annotated[list[str] | None, typer.Option(help="heap, rocksdb; both by default.")] = None,
     parallelism: Annotated[list[int] | None, typer.Option(help="1, 2, …; 1 by default.")] = None,
     contender: Annotated[list[str] | None, typer.Option(help=f"{', '.join(CONTENDERS)}; all by default.")] = None,
-    limit: Annotated[float, typer.Option(help="Seconds after which a run is stopped.")] = 120,
+    limit: Annotated[float, typer.Option(help="Seconds after which a run is stopped.")] = 200,
     merge: Annotated[bool, typer.Option(help="Keep what was measured before and is not now.")] = False,
     profiled: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile runs at the end.")] = True,
     document: Annotated[bool, typer.Option(help="Write docs/benchmark.md and .svg.")] = True,

@@ -39,7 +39,8 @@ _COST: tuple[tuple[str, Measure, str], ...] = (
     ("Python", lambda r: _per_million(r, r.steady_python_seconds), ".1f"),
     ("peak MB: JVM", lambda r: r.jvm_peak_mb, ",.0f"),
     ("Python", lambda r: r.python_peak_mb, ",.0f"),
-    ("largest checkpoint, MB", lambda r: r.state_mb, ",.0f"),
+    ("checkpoints", lambda r: r.checkpoints, ",.0f"),
+    ("largest, MB", lambda r: r.state_mb, ",.0f"),
     ("rows out per event: live", lambda r: r.rows_live / max(r.events, 1), ".2f"),
     ("final", lambda r: r.rows_final / max(r.events, 1), ".2f"),
 )
