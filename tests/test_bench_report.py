@@ -22,6 +22,11 @@ def test_without_a_second_parallelism_there_is_nothing_to_compare():
     assert len(report.scaling([run(40.0, 60.0)])) == 1
 
 
+def test_two_bounds_have_no_ratio():
+    assert len(report.scaling([run(40.0, 60.0, finished=False), run(20.0, 30.0, parallelism=2)])) == 1
+    assert len(report.scaling([run(40.0, 60.0), run(20.0, 30.0, parallelism=2, finished=False)])) == 1
+
+
 @pytest.mark.parametrize(("finished", "cell"), [(True, "2.00 (1.50–2.50)"), (False, "≥ 2.00 (1.50–2.50)")])
 def test_a_ratio_is_of_runs_of_one_round(finished, cell):
     job = [run(10.0, 10.0), run(20.0, 20.0)]

@@ -146,8 +146,8 @@ def scaling(results: Sequence[Result]) -> Lines:
     for more in groups(results):
         many = more[0].parallelism
         one = _of(results, more[0].contender, more[0].backend, 1)
-        if many == 1 or not one:
-            continue
+        if many == 1 or not one or not all(run.finished for run in (*one, *more)):
+            continue  # of a run that was stopped only a bound is known, and two bounds have no ratio
         busy = statistics.median(run.cores for run in one)
         figures = [_spread([run.cores for run in runs], ".2f") for runs in (one, more)]
         faster = _ratio(more, one, lambda ours, theirs: ours.steady_rate / theirs.steady_rate, "")
