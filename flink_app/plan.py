@@ -38,7 +38,7 @@ S3_GB_MONTH: Final = 0.023  # $ standard, the first 30 days
 ARCHIVE_GB_MONTH: Final = 0.004  # $ Glacier Instant Retrieval, the rest of six months
 
 # ---- what the job does
-CPU_US: Final = 80.0  # per event; 47 measured on an archive (docs/benchmark.md), Kinesis and checkpoints are assumed
+CPU_US: Final = 80.0  # per event; 37 measured on an archive (docs/benchmark.md), Kinesis and checkpoints are assumed
 CPU_SHARE: Final = 0.7  # of a KPU's CPU that is planned for
 BATCH_ROWS: Final = 25  # of a BatchWriteItem
 BATCH_MS: Final = 6.0  # round trip, assumed; each writer has one request in flight (DECISIONS 9)
