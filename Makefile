@@ -82,7 +82,7 @@ verdicts: setup ## every verdict of `fraud-windows doctor`, really caused on a l
 mutants: $(VENV) ## seeded bugs: each must be found by the tests named for it (make mutants MUTANTS="--only late-check-dropped")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
-curves: setup ## what a payment costs against customers, windows, slide, disorder, distinct values, log size (20 minutes)
+curves: setup ## what a payment costs against customers, windows, slide, disorder, distinct values, log size (half an hour)
 	@$(BIN)/python -m tests.curves $(CURVES)
 
 bench: setup ## events per second and CPU per event, beside eight others on the same bytes (an hour a round; make bench BENCH="--rounds 3")
