@@ -24,6 +24,7 @@ from operators.feature_rows import instant
 WARM_UP_MS = 10_000  # a JVM that has just started interprets and compiles; no steady state yet
 
 _SLIDE_MS = 5_000
+_FIRST_PAID_MS, _LAST_PAID_MS = 4_000, 1_000  # before a window's end, of those whose rows are watched
 _SAMPLE = 20  # customers asked for per window end, late payments per chunk
 _EVERY = 10  # payments looked at for late ones
 _LONG_AGO_MS = 5_000
@@ -84,6 +85,7 @@ class FreshnessProbe:
     warm_up_ms: int = WARM_UP_MS
     fresh: Latencies = field(default_factory=Latencies)
     corrected: Latencies = field(default_factory=Latencies)
+    _asked: dict[int, set[str]] = field(default_factory=dict)  # window end -> customers; 20 names in five seconds
     _due: list[_Awaited] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -106,12 +108,18 @@ class FreshnessProbe:
         self._stop.set()
 
     def _ended(self, chunk: Chunk, sent: Ints) -> Iterator[_Awaited]:
-        """Customers who paid in the last seconds before a window's end."""
-        for end in range(int(sent[0]) // _SLIDE_MS * _SLIDE_MS + _SLIDE_MS, int(sent[-1]), _SLIDE_MS):
-            paid = (sent > end - 4_000) & (sent < end - 1_000) & (chunk.exits == ACCEPTED)
-            on_time = (at for at in np.flatnonzero(paid).tolist() if _event_ms(chunk.records[at]) > end - _SLIDE_MS)
-            for customer in islice(dict.fromkeys(chunk.customers[at] for at in on_time), _SAMPLE):
-                yield self._row(customer, end, end, self.fresh)
+        """Customers who paid in the last seconds before a window's end, which may lie behind the chunk's."""
+        first = (int(sent[0]) + _LAST_PAID_MS) // _SLIDE_MS * _SLIDE_MS + _SLIDE_MS
+        for end in range(first, int(sent[-1]) + _FIRST_PAID_MS, _SLIDE_MS):
+            asked = self._asked.setdefault(end, set())
+            paid = (sent > end - _FIRST_PAID_MS) & (sent < end - _LAST_PAID_MS) & (chunk.exits == ACCEPTED)
+            for at in np.flatnonzero(paid).tolist():
+                if len(asked) == _SAMPLE:
+                    break
+                customer = chunk.customers[at]
+                if customer not in asked and _event_ms(chunk.records[at]) > end - _SLIDE_MS:
+                    asked.add(customer)
+                    yield self._row(customer, end, end, self.fresh)
 
     def _late(self, chunk: Chunk, sent: Ints) -> Iterator[_Awaited]:
         """Payments that come when the first window that they are in has ended long ago."""
