@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ class Contender:
         backends: where it can keep its state; `NO_BACKEND` where that cannot be chosen.
         most: payments that it gets at the most, the first ones; None: all.
         scales: False if more parallelism is nothing to it.
+        cores: that everything of a run may use, Flink's JobManager and client too; None: all.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Contender:
     backends: tuple[str, ...] = _FLINK
     most: int | None = None
     scales: bool = True
+    cores: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +213,11 @@ def peers_python() -> Path:
 
 
 NATIVE: Final = "native Flink SQL"
+ONE_CORE: Final = ", one core"
 
 CONTENDERS: Final[dict[str, Contender]] = {
     "job": the_job(separate_workers=False),
+    "job-one-core": replace(the_job(separate_workers=False), name=f"job{ONE_CORE}", scales=False, cores=1),
     "job-two-workers": the_job(separate_workers=True),
     "job-default-bundles": the_job_with_default_bundles(),
     "job-live": the_job_with_live_rows(),

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -23,6 +27,7 @@ from tests.delivered import CONTRACT
 _PAYMENTS: Final = 100_000
 _BATCH: Final = 10_000  # records that the gate gets at a time, as from an archive
 _ROUNDS: Final = 5
+_SECONDS: Final = 2  # that each process works at a time
 
 FLOORS: Final = {  # what each measures, in words
     "read": "reading the record's bytes from Parquet",
@@ -64,8 +69,7 @@ class Floors:
 
 def floors(payload: Payload) -> Floors:
     """Measure them all, a few seconds."""
-    (file,) = sorted(payload.raw.rglob("*.parquet"))
-    whole = next(pq.ParquetFile(file).iter_batches(_PAYMENTS))
+    file, whole, gate = _archive(payload), _first_payments(payload), _gate()
     records = [record for record in whole.column("data").to_pylist() if _is_payment(record)]
     payments = [msgspec.json.decode(record, type=_Payment) for record in records]
     ids = [f"{payment.customer_id}{payment.event_id}".encode() for payment in payments]
@@ -73,7 +77,6 @@ def floors(payload: Payload) -> Floors:
     columns = {name: [getattr(payment, name) for payment in payments] for name in _Payment.__struct_fields__}
     table = pa.table({name: values for name, values in columns.items() if name != "amount"})
     decode = msgspec.json.Decoder(_Payment).decode
-    gate = Gate(CONTRACT, "a local key, which is no secret", bucket_keys(4))
     work: dict[str, Callable[[], object]] = {
         "read": lambda: next(pq.ParquetFile(file).iter_batches(_PAYMENTS, columns=["data"])),
         "parse": lambda: _each(orjson.loads, records),
@@ -87,6 +90,41 @@ def floors(payload: Payload) -> Floors:
     }
     assert work.keys() == FLOORS.keys()
     return Floors(len(records), {name: _best(do) / len(records) * 1e6 for name, do in work.items()})
+
+
+def together(payload: Payload) -> float:
+    """How many times what one process admits through its gate do two, at the same time, sharing nothing."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(_gate_rate, [payload] * 2))  # both are up, and have imported
+        ratios = []
+        for _ in range(_ROUNDS):
+            alone = pool.submit(_gate_rate, payload).result()
+            ratios.append(sum(pool.map(_gate_rate, [payload] * 2)) / alone)
+    return statistics.median(ratios)
+
+
+def _gate_rate(payload: Payload) -> float:
+    """Payments a second through a gate, for some seconds."""
+    whole = _first_payments(payload)
+    gate = _gate()
+    began, passes = time.perf_counter(), 0
+    while time.perf_counter() - began < _SECONDS:
+        _admitted(gate, whole)
+        passes += 1
+    return passes * whole.num_rows / (time.perf_counter() - began)
+
+
+def _first_payments(payload: Payload) -> pa.RecordBatch:
+    return next(pq.ParquetFile(_archive(payload)).iter_batches(_PAYMENTS))
+
+
+def _archive(payload: Payload) -> Path:
+    (file,) = sorted(payload.raw.rglob("*.parquet"))
+    return file
+
+
+def _gate() -> Gate:
+    return Gate(CONTRACT, "a local key, which is no secret", bucket_keys(4))
 
 
 def _admitted(gate: Gate, records: pa.RecordBatch) -> None:

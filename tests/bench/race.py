@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -97,11 +98,22 @@ def started(setting: Setting) -> Iterator[Run]:
         extra={**_CLUSTER, **_MANAGED[setting.backend]},
     )
     began = time.time()
-    with FlinkCluster(settings, directory=BENCH / "flink") as cluster:
+    with on_cores(contender.cores), FlinkCluster(settings, directory=BENCH / "flink") as cluster:
         usage = Usage(frozenset(process.pid for process in cluster._task_managers))
         usage.sample()
         job = contender.submit(cluster, setting.payload, setting.output, setting.parallelism)
         yield Run(setting, cluster, job, usage, began)
+
+
+@contextmanager
+def on_cores(number: int | None) -> Iterator[None]:
+    """What is started in the block has so many cores, and sees no others; None: all that there are."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(every)[:number])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
 
 
 def race(setting: Setting, say: Callable[[str], None] = lambda _: None) -> Result:

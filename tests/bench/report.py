@@ -15,8 +15,9 @@ from rich.table import Table
 
 from flink_app.local.places import ROOT
 from tests.bench import budget
-from tests.bench.contenders import CONTENDERS, NO_BACKEND
+from tests.bench.contenders import CONTENDERS, NO_BACKEND, ONE_CORE
 from tests.bench.findings import Findings
+from tests.bench.floors import together
 from tests.bench.payload import BATCH, CUSTOMERS, RATE, SEED, Payload
 from tests.bench.result import Result
 
@@ -73,12 +74,12 @@ def write_document(found: Findings, payload: Payload) -> None:
         size=f"{payload.record_bytes:.0f}",
         commands=", then ".join(f"`{command}`" for command in found.commands),
         machine=machine(found.runs),
-        rounds=", ".join(dict.fromkeys(str(len(runs)) for runs in groups(found.runs))),
+        rounds=_rounds(found.runs),
         agreement=f"{agreed} ({found.rows.get(payload.events, 'nobody finished')})",
         speed=markdown(figures(found.runs, _SPEED)),
         cost=markdown(figures(found.runs, _COST)),
         ratios=markdown(ratios(found.runs)),
-        scaling=_scaling(found.runs),
+        scaling=_scaling(found.runs, payload),
         remarks="\n".join(f"- {remark}" for remark in _remarks(found.runs)),
         budget=budget.text(found, payload),
         profiles="\n".join(budget.profile_text(one, found.runs) for one in found.profiles),
@@ -98,6 +99,12 @@ def groups(results: Sequence[Result]) -> list[list[Result]]:
 def name_of(run: Result) -> str:
     """As tables and plots name it."""
     return run.title + (f", p={run.parallelism}" if run.parallelism > 1 else "")
+
+
+def _rounds(results: Sequence[Result]) -> str:
+    """How many there were: one number, or the fewest and the most that a contender took part in."""
+    counts = sorted({len(runs) for runs in groups(results)})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def figures(results: Sequence[Result], measures: Sequence[tuple[str, Measure, str]]) -> Lines:
@@ -140,22 +147,28 @@ def ratios(results: Sequence[Result]) -> Lines:
 
 
 def scaling(results: Sequence[Result]) -> Lines:
-    """How much faster each contender is with more subtasks, and how much it could be on this machine's cores."""
-    head = ["", "subtasks", "cores busy with one", "with so many", "times as fast", "at most, on these cores"]
+    """How much faster each contender is with more subtasks, and how much it could be on the cores that there are.
+
+    Where one subtask was also run on a core of its own, as on a processing unit, there is a line for that, too.
+    """
+    head = ["", "subtasks", "cores for one", "busy of them", "busy with so many", "times as fast", "at most"]
+    cores = os.cpu_count() or 1
     rows = []
     for more in groups(results):
         many = more[0].parallelism
-        one = _of(results, more[0].contender, more[0].backend, 1)
-        if many == 1 or not one or not all(run.finished for run in (*one, *more)):
-            continue  # of a run that was stopped only a bound is known, and two bounds have no ratio
-        busy = statistics.median(run.cores for run in one)
-        figures = [_spread([run.cores for run in runs], ".2f") for runs in (one, more)]
-        faster = _ratio(more, one, lambda ours, theirs: ours.steady_rate / theirs.steady_rate, "")
-        rows.append([more[0].title, str(many), *figures, faster, f"{min(many, (os.cpu_count() or 1) / busy):.2f}"])
+        for name, cores_of_one in ((more[0].contender, cores), (more[0].contender + ONE_CORE, 1)):
+            one = _of(results, name, more[0].backend, 1)
+            if many == 1 or not one or not all(run.finished for run in (*one, *more)):
+                continue  # of a run that was stopped only a bound is known, and two bounds have no ratio
+            busy = statistics.median(run.cores for run in one)
+            figures = [_spread([run.cores for run in runs], ".2f") for runs in (one, more)]
+            faster = _ratio(more, one, lambda ours, theirs: ours.steady_rate / theirs.steady_rate, "")
+            at_most = f"{min(many, cores / busy):.2f}"
+            rows.append([more[0].title, str(many), str(cores_of_one), *figures, faster, at_most])
     return [head, *rows]
 
 
-def _scaling(results: Sequence[Result]) -> str:
+def _scaling(results: Sequence[Result], payload: Payload) -> str:
     """The section; empty when nothing ran with more than one subtask."""
     head, *rows = scaling(results)
     if not rows:
@@ -163,7 +176,10 @@ def _scaling(results: Sequence[Result]) -> str:
     told = (
         "Warm. One subtask is more than one busy core: its Python workers, the JVM's task threads, compilers and"
         " collectors all run at the same time. So a second one can bring no more than the cores that the first leaves"
-        " free, and the last column is the bound: cores of the machine ÷ cores busy with one."
+        " free, and the last column is the bound: cores of the machine ÷ cores busy with one. On the managed service a"
+        " subtask has a processing unit, which is one core: the lines with one core for one subtask compare that, one"
+        " unit with two. What the machine itself has to give: two processes that share nothing, each with a gate of"
+        f" its own, admit {together(payload):.2f} times as many payments a second as one alone."
     )
     return "\n".join(["## Two subtasks", "", told, "", markdown([head, *rows])])
 
