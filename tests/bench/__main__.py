@@ -7,14 +7,12 @@ python -m tests.bench [--events N] [--rounds N] [--backend heap --backend rocksd
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from flink_app.errors import FraudWindowsError
 from flink_app.local.places import ROOT
 from tests.bench import flame, plot, report
 from tests.bench.agreement import compare, lines_out, rows_out
@@ -26,6 +24,7 @@ from tests.bench.race import race
 from tests.bench.result import Result, Setting
 from tests.bench.stages import Profile, profile, recorded_stacks
 from tests.bench.truth import oracle_rows
+from tests.measuring import given_command, start
 
 
 def main(
@@ -43,19 +42,17 @@ def main(
     console = Console(highlight=False)
     chosen = [CONTENDERS[name] for name in contender or CONTENDERS]
     settings = _settings(chosen, backend or ["heap", "rocksdb"], parallelism or [1], events, limit, console)
-    earlier = Findings.load() if merge else Findings()
-    given = " ".join(sys.argv[1:])
-    command = f".venv/bin/python -m tests.bench {given}" if given else "make bench"
+    earlier, commands = Findings.load() if merge else Findings(), [given_command("bench")]
     runs: list[Result] = []
     counted: dict[int, str] = {}
     for number in range(rounds):
         for setting in settings:
             if _was_stopped(setting, runs):
                 continue  # stopped once more it would give the same bound once more
-            run = race if isinstance(setting.contender, FlinkContender) else race_process
-            result, told = _judged(setting, run(setting, console.print), console)
+            timed = race if isinstance(setting.contender, FlinkContender) else race_process
+            result, told = _judged(setting, timed(setting, console.print), console)
             runs.append(result)
-            Findings(runs, [], [command], counted).beside(earlier).save()
+            Findings(runs, [], commands, counted).beside(earlier).save()
             if told:
                 counted[setting.payload.events] = told
             state = "rows are the oracle's" if result.finished else "STOPPED at the limit"
@@ -68,7 +65,7 @@ def main(
         if setting.contender in (CONTENDERS["job"], CONTENDERS["native"]):
             console.print(f"profile of {setting.title} …")
             profiles.append(profile(setting))
-    found = Findings(runs, profiles, [command], counted).beside(earlier)
+    found = Findings(runs, profiles, commands, counted).beside(earlier)
     found.save()
     report.show(runs, console)
     if document:
@@ -140,7 +137,4 @@ def _judged(setting: Setting, result: Result, console: Console) -> tuple[Result,
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except FraudWindowsError as error:
-        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))
+    start(main)

@@ -5,17 +5,16 @@ python -m tests.curves [--events N] [--part customers|windows|…|restore …] [
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from flink_app.errors import FraudWindowsError
 from tests.curves import report
 from tests.curves.axes import AXES
 from tests.curves.measure import measure, restore
 from tests.curves.measured import Measured, load
+from tests.measuring import given_command, start
 
 RESTORE = "restore"
 PARTS = (*AXES, RESTORE)
@@ -39,9 +38,7 @@ def main(
     """Time, memory and state against what a stream and its windows are like; writes docs/curves.md and .svg."""
     console = Console(highlight=False)
     found = load(events, backend) if part else Measured(events, backend)
-    found.commands.append(
-        " ".join([".venv/bin/python -m tests.curves", *sys.argv[1:]]) if sys.argv[1:] else "make curves"
-    )
+    found.commands.append(given_command("curves"))
     for name in part or PARTS:
         _restores(found, console) if name == RESTORE else _curve(found, name, console)
     report.write(found)
@@ -70,7 +67,4 @@ def _restores(found: Measured, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except FraudWindowsError as error:
-        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))
+    start(main)

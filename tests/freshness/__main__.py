@@ -6,7 +6,6 @@ python -m tests.freshness [--part loads|costs|outage …] [--seconds N]
 from __future__ import annotations
 
 import os
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +16,10 @@ os.environ.setdefault("FRAUD_WINDOWS_LOCAL_DIR", str(Path(__file__).resolve().pa
 import typer
 from rich.console import Console
 
-from flink_app.errors import FraudWindowsError
 from tests.freshness import report
 from tests.freshness.measured import Measured, load
 from tests.freshness.runs import SECONDS, catch_up, cost, freshness, sustained
+from tests.measuring import given_command, start
 
 LOADS = ((0.1, True), (0.5, True), (0.9, True), (0.5, False))  # of what is sustained; False: default bundles
 KINDS = {  # customers and payments a second, so few that the embedded table can take all rows at once
@@ -46,9 +45,7 @@ def main(
     """Freshness at three loads, the cost of live rows, and an outage made up, on the embedded AWS."""
     console = Console(highlight=False)
     found = load() if part else Measured()
-    found.commands.append(
-        " ".join([".venv/bin/python -m tests.freshness", *sys.argv[1:]]) if sys.argv[1:] else "make freshness"
-    )
+    found.commands.append(given_command("freshness"))
     measures = {Part.LOADS: _loads, Part.COSTS: _costs, Part.OUTAGE: _outage}
     for each in part or list(Part):
         measures[each](found, seconds, console)
@@ -89,7 +86,4 @@ def _quiet(_line: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except FraudWindowsError as error:
-        sys.exit("\n".join(f"error: {problem}" for problem in error.problems))
+    start(main)
