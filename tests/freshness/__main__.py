@@ -1,11 +1,12 @@
 """`make freshness`: how fresh live rows are at 10, 50 and 90 % of what is sustained, what they cost, and catch-up.
 
-python -m tests.freshness [--part loads|costs|outage …] [--seconds N]
+python -m tests.freshness [--part loads|hops|costs|outage …] [--seconds N]
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from tests.freshness import report
 from tests.freshness.measured import Measured, load
-from tests.freshness.runs import SECONDS, catch_up, cost, freshness, sustained
+from tests.freshness.runs import SECONDS, catch_up, cost, freshness, hops, sustained
 from tests.measuring import given_command, start
 
 LOADS = ((0.1, True), (0.5, True), (0.9, True), (0.5, False))  # of what is sustained; False: default bundles
@@ -34,6 +35,7 @@ class Part(StrEnum):
     """What can be measured apart."""
 
     LOADS = "loads"
+    HOPS = "hops"
     COSTS = "costs"
     OUTAGE = "outage"
 
@@ -46,7 +48,7 @@ def main(
     console = Console(highlight=False)
     found = load() if part else Measured()
     found.commands.append(given_command("freshness"))
-    measures = {Part.LOADS: _loads, Part.COSTS: _costs, Part.OUTAGE: _outage}
+    measures = {Part.LOADS: _loads, Part.HOPS: _hops, Part.COSTS: _costs, Part.OUTAGE: _outage}
     for each in part or list(Part):
         measures[each](found, seconds, console)
         found.save()
@@ -64,6 +66,12 @@ def _loads(found: Measured, seconds: int, console: Console) -> None:
     for share, tuned in LOADS:
         found.loads.append((share, tuned, freshness(share * found.sustained, _quiet, tuned=tuned, seconds=seconds)))
         console.print(report.line(*found.loads[-1]), markup=False)
+
+
+def _hops(found: Measured, seconds: int, console: Console) -> None:
+    found.hops = hops(_quiet, seconds=seconds)
+    for name, taken in found.hops.items():
+        console.print(f"{name}: {statistics.median(taken):,.0f} ms, the median of {len(taken):,}", markup=False)
 
 
 def _costs(found: Measured, seconds: int, console: Console) -> None:

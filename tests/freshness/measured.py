@@ -20,6 +20,7 @@ class Measured:
     Attributes:
         sustained, defaults: records a second, with the job's bundle settings and with PyFlink's.
         loads: (share of what is sustained, with the job's bundle settings, run).
+        hops: name of a hop -> milliseconds that it took each payment that was followed.
         costs: (kind of customers, run).
         outage: an hour of payments that waited.
         commands: that measured it, oldest first.
@@ -28,6 +29,7 @@ class Measured:
     sustained: float | None = None
     defaults: float | None = None
     loads: list[tuple[float, bool, Fresh]] = field(default_factory=list)
+    hops: dict[str, list[float]] = field(default_factory=dict)
     costs: list[tuple[str, Cost]] = field(default_factory=list)
     outage: CatchUp | None = None
     commands: list[str] = field(default_factory=list)
@@ -35,7 +37,7 @@ class Measured:
     @property
     def is_whole(self) -> bool:
         """Every part has been measured."""
-        return bool(self.sustained and self.defaults and self.loads and self.costs and self.outage)
+        return bool(self.sustained and self.defaults and self.loads and self.hops and self.costs and self.outage)
 
     def save(self) -> None:
         """After each part."""

@@ -42,8 +42,8 @@ class Puts:
         """Forward, and count what was taken."""
         answer = forward(request)
         if answer.status == 200:
-            asked = _puts(json.loads(request.body)["RequestItems"])
-            left = _puts(json.loads(answer.body).get("UnprocessedItems", {}))
+            asked = puts_of(json.loads(request.body)["RequestItems"])
+            left = puts_of(json.loads(answer.body).get("UnprocessedItems", {}))
             with self._lock:
                 self.requests += 1
                 for item in asked:
@@ -63,7 +63,8 @@ class Puts:
             self.newest += 1
 
 
-def _puts(tables: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+def puts_of(tables: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """The items of a BatchWriteItem's `RequestItems`, or of what its answer says was left out."""
     return [each["PutRequest"]["Item"] for requests in tables.values() for each in requests]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +16,9 @@ from flink_app.freshness import Latencies
 from flink_app.local.aws import EMIT_INTERVAL_MS
 from flink_app.local.places import ROOT
 from tests.bench.report import markdown
+from tests.freshness.hops import HOPS
 from tests.freshness.measured import Measured
-from tests.freshness.runs import CUSTOMERS, FLOOD, OUTAGE_RATE, SEED, WARM_UP_SECONDS, Cost, Fresh
+from tests.freshness.runs import CUSTOMERS, FLOOD, HOPS_RATE, OUTAGE_RATE, SEED, WARM_UP_SECONDS, Cost, Fresh
 
 DOCUMENT: Final = ROOT / "docs" / "freshness.md"
 PLOT: Final = DOCUMENT.with_suffix(".svg")
@@ -26,6 +27,7 @@ _FRESH_HEAD: Final = [
     *("of sustained", "records/s", "since", "rows seen", "never seen", "p50, ms", "p99, ms", "max, ms"),
     *("operator has written it: p50", "p99", "from there to the table: p50", "p99"),
 ]
+_HOPS_HEAD: Final = ["hop", "p50, ms", "p99, ms", "what takes the time"]
 _COST_HEAD: Final = [
     *("a customer's payments", "emit.interval.ms", "events counted", "live rows per event", "writes per live row"),
     *("write units per event", "bytes per write", "rows per request", "with one item per customer: writes, %"),
@@ -65,6 +67,9 @@ def write(found: Measured) -> None:
         fresh=markdown([_FRESH_HEAD, *(row for load in found.loads for row in _fresh_rows(*load))]),
         aim=_aim(found),
         behind=", ".join(f"{run.behind_ms:,} ms ({_name(share, tuned)})" for share, tuned, run in found.loads),
+        hops_rate=f"{HOPS_RATE:,.0f}",
+        followed=f"{len(found.hops[next(iter(HOPS))]):,}",
+        hops=markdown([_HOPS_HEAD, *_hop_rows(found.hops)]),
         cost=markdown([_COST_HEAD, *(_cost_row(kind, run) for kind, run in found.costs)]),
     )
     DOCUMENT.parent.mkdir(exist_ok=True)
@@ -101,6 +106,13 @@ def _fresh_rows(share: float, tuned: bool, run: Fresh) -> list[list[str]]:
         head = [_name(share, tuned), f"{run.rate:,.0f}", since, f"{len(found.seen_after_ms):,}", str(found.never_seen)]
         rows.append([*head, *(f"{figure:,.0f}" for figure in figures)])
     return rows
+
+
+def _hop_rows(taken: Mapping[str, Sequence[float]]) -> Iterator[list[str]]:
+    """A hop a row, in the order of the way, and the whole way."""
+    for name, what in (HOPS | {"all": "not the sum: a payment is rarely slow at every hop"}).items():
+        each = taken[name] if name in taken else np.sum(list(taken.values()), axis=0)
+        yield [name, *(f"{np.percentile(each, percent):,.0f}" for percent in (50, 99)), what]
 
 
 def _cost_row(kind: str, run: Cost) -> list[str]:

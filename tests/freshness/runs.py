@@ -10,7 +10,7 @@ import itertools
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from flink_app.run import local_cluster, records_read
 from tests.bench.contenders import application_copy, submit_copy, without_bundle_settings
 from tests.faults import past
 from tests.faults.proxy import FaultProxy, Rule
+from tests.freshness.hops import Hops
 from tests.freshness.puts import Puts
 
 CUSTOMERS: Final = 2_000
@@ -35,6 +36,7 @@ SEED: Final = 7
 SECONDS: Final = 60
 WARM_UP_SECONDS: Final = 30  # half of the machine compiles the JVM's classes in the first ones
 FLOOD: Final = 20_000.0  # records a second, more than sender, stream and job together manage here
+HOPS_RATE: Final = 1_500.0  # records a second: the proxy takes each apart, on the same cores
 OUTAGE_SECONDS: Final = 3_600
 OUTAGE_RATE: Final = 50.0  # records a second before and after it
 _HEAD_START_MS: Final = 1_000
@@ -159,10 +161,21 @@ def freshness(rate: float, say: Callable[[str], None], *, tuned: bool = True, se
     return Fresh(rate, behind_ms, probe.fresh, probe.corrected)
 
 
+def hops(say: Callable[[str], None], *, seconds: int = SECONDS) -> dict[str, list[float]]:
+    """Payments at HOPS_RATE, late ones followed at the proxy: name of a hop -> milliseconds that it took each."""
+    followed = Hops()
+    rules = [Rule("kinesis:GetRecords", followed.read), Rule("dynamodb:BatchWriteItem", followed.written)]
+    with _running(say, rules=rules) as run:
+        warm_ms = time.time() * 1000 + _HEAD_START_MS + 1_000 * WARM_UP_SECONDS
+        _send(run, HOPS_RATE, CUSTOMERS, seconds + WARM_UP_SECONDS, followed.follow)
+        time.sleep(5)  # the last rows
+    return followed.milliseconds(warm_ms)
+
+
 def cost(customers: int, rate: float, interval_ms: int, say: Callable[[str], None], *, seconds: int = SECONDS) -> Cost:
     """Payments of so many customers, with every write counted; drained, so that every window has its row."""
     puts = Puts()
-    with _running(say, interval_ms=interval_ms, rule=Rule("dynamodb:BatchWriteItem", puts)) as run:
+    with _running(say, interval_ms=interval_ms, rules=[Rule("dynamodb:BatchWriteItem", puts)]) as run:
         book = AccountBook(run.properties)
         _send(run, rate, customers, seconds, lambda _chunk, _start_ms: None)
         run.cluster.wait(
@@ -186,7 +199,7 @@ def catch_up(say: Callable[[str], None], *, outage_seconds: int = OUTAGE_SECONDS
             past.put(aws.client("kinesis"), STREAM, chunk, start_ms)
             waiting += len(chunk.records)
 
-    with _running(say, rule=Rule("kinesis:GetRecords", past.TOLD_THEN), before=wait_in_stream) as run:
+    with _running(say, rules=[Rule("kinesis:GetRecords", past.TOLD_THEN)], before=wait_in_stream) as run:
         running = time.monotonic()
         seen = [(running, 0)]
         for at, read in _reads(run, _PATIENCE):
@@ -204,10 +217,10 @@ def _running(
     *,
     tuned: bool = True,
     interval_ms: int | None = None,
-    rule: Rule | None = None,
+    rules: Sequence[Rule] = (),
     before: Callable[[LocalAws], None] = lambda _: None,
 ) -> Iterator[_Run]:
-    """The job, until its cluster ends; not tuned, with PyFlink's bundles; with a rule, behind the proxy.
+    """The job, until its cluster ends; not tuned, with PyFlink's bundles; with rules, behind the proxy.
 
     `before` is called when there is a stream, and no job yet.
     """
@@ -217,7 +230,7 @@ def _running(
         FaultProxy(aws.endpoint) as proxy,
     ):
         groups = job_properties(aws)
-        if rule is not None:
+        for rule in rules:
             proxy.add(rule)
             groups["Aws"]["endpoint"] = proxy.endpoint
         if interval_ms is not None:
