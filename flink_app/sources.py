@@ -28,7 +28,7 @@ _GATED: Final = {"bucket": "INT", "batch": "BYTES"}
 _PADDING: Final = (
     256 * 1024
 )  # characters: a ticket fills several network buffers, so that only one or two of them queue
-_ARCHIVE_BATCH_ROWS: Final = 10_000
+_ARCHIVE_BLOB_ROWS: Final = 4_000  # of a bucket, in a batch: fewer mean more steps, more mean more copies in Beam
 
 
 def kinesis_records(tables: StreamTableEnvironment, job: Job) -> None:
@@ -95,7 +95,7 @@ def gate_archive(env: StreamExecutionEnvironment, tables: StreamTableEnvironment
     padding = lit(" ").repeat(_PADDING).alias("padding")
     timed = tables.from_data_stream(clocked, schema).select(col("chunk"), padding, col("clock"))
     tickets = runtime.set_uids("archive", runtime.row_stream(tables, timed, TICKET_TYPE))
-    read = GateChunks(job.gate, job.chunks, _ARCHIVE_BATCH_ROWS)
+    read = GateChunks(job.gate, job.chunks, _ARCHIVE_BLOB_ROWS * job.properties.state.buckets)
     gated = runtime.process_one_by_one(tickets.rebalance(), read, "read and gate", GATED_TYPE, TICKET_TYPE)
     gated.set_parallelism(env.get_parallelism()).uid("gate: chunks")
     return runtime.watermarked_table(tables, gated, _GATED)

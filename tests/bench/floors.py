@@ -25,7 +25,7 @@ from tests.bench.payload import Payload
 from tests.delivered import CONTRACT
 
 _PAYMENTS: Final = 100_000
-_BATCH: Final = 10_000  # records that the gate gets at a time, as from an archive
+_BATCH: Final = 16_000  # records that the gate gets at a time, as from an archive with four buckets
 _ROUNDS: Final = 5
 _SECONDS: Final = 2  # that each process works at a time
 
