@@ -20,7 +20,7 @@ from flink_app.masking_key import with_masking_key  # noqa: E402
 from flink_app.parts import Job, contradictions  # noqa: E402
 from flink_app.planner import plan_sql  # noqa: E402
 from flink_app.properties import Properties, read_properties  # noqa: E402
-from flink_app.runtime import environments, ship  # noqa: E402
+from flink_app.runtime import REPLAY_SETTINGS, environments, ship  # noqa: E402
 
 JOB_NAME = "fraud-windows"
 
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     given = Path(arguments[arguments.index("--properties") + 1]) if "--properties" in arguments else None
     try:
         job = read_job(with_masking_key(read_properties(given)))
-        env, tables = environments()
+        env, tables = environments() if job.chunks is None else environments(REPLAY_SETTINGS)
         ship(env, ROOT)
         build(env, tables, job)
     except FraudWindowsError as error:

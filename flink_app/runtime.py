@@ -39,6 +39,9 @@ JOB_SETTINGS: Final = {
     "python.map-state.read-cache-size": "1",  # the log is read at a start only: cached, it fills the memory
     "python.fn-execution.bundle.time": "50",  # a row waits so long at the most, at the gate and at the windows
 }
+REPLAY_SETTINGS: Final = {  # on top of the others where no row is waited for: fewer bundles, fewer ends of them
+    "python.fn-execution.bundle.time": "1000",
+}
 TABLE_SETTINGS: Final = {
     "table.local-time-zone": "UTC",
     "python.fn-execution.arrow.batch.size": "10000",  # the gate's work per batch is mostly fixed: fewer, larger ones

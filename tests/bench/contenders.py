@@ -140,7 +140,7 @@ def without_bundle_settings(copy: Path) -> Path:
     """The copy, with PyFlink's defaults: bundles of 1,000 rows or a second, Arrow batches of 1,000 rows."""
     runtime = copy / "flink_app" / "runtime.py"
     text, changed = re.subn(r'(?m)^    "python\.fn-execution\.(bundle|arrow)\..*\n', "", runtime.read_text())
-    assert changed == 3, f"{runtime}: {changed} settings of bundles found"
+    assert changed == 4, f"{runtime}: {changed} settings of bundles found"
     runtime.write_text(text)
     return copy
 
