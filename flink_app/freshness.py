@@ -123,10 +123,8 @@ class FreshnessProbe:
 
     def _late(self, chunk: Chunk, sent: Ints) -> Iterator[_Awaited]:
         """Payments that come when the first window that they are in has ended long ago."""
-        for at in np.flatnonzero(chunk.exits == ACCEPTED)[::_EVERY].tolist():
-            end = int(_event_ms(chunk.records[at])) // _SLIDE_MS * _SLIDE_MS + _SLIDE_MS
-            if end < sent[at] - _LONG_AGO_MS:
-                yield self._row(chunk.customers[at], end, float(sent[at]), self.corrected)
+        for at, end in late_payments(chunk, sent, _EVERY):
+            yield self._row(chunk.customers[at], end, float(sent[at]), self.corrected)
 
     def _row(self, customer: str, end: int, since_ms: float, latencies: Latencies) -> _Awaited:
         return _Awaited(customer, f"{self.feature_set}#{instant(end)}", since_ms, latencies)
@@ -163,6 +161,23 @@ class FreshnessProbe:
                 row.latencies.never_seen += 1
             else:
                 yield row
+
+
+def late_payments(chunk: Chunk, sent: Ints, every: int = 1) -> Iterator[tuple[int, int]]:
+    """Accepted payments that are sent when the first window that they are in has ended long ago.
+
+    Args:
+        chunk: where to look.
+        every: look at each so-many-th accepted payment only.
+        sent: when each is sent, epoch milliseconds.
+
+    Returns:
+        Place in the chunk, and end of that window in epoch milliseconds.
+    """
+    for at in np.flatnonzero(chunk.exits == ACCEPTED)[::every].tolist():
+        end = int(_event_ms(chunk.records[at])) // _SLIDE_MS * _SLIDE_MS + _SLIDE_MS
+        if end < sent[at] - _LONG_AGO_MS:
+            yield at, end
 
 
 def _batched(rows: Sequence[_Awaited], size: int) -> Iterator[Sequence[_Awaited]]:

@@ -13,17 +13,15 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
-import numpy as np
-
-from flink_app.generate import ACCEPTED, Chunk
+from flink_app.freshness import late_payments
+from flink_app.generate import Chunk
 from operators.feature_rows import instant
 from tests.faults.answers import Forward
 from tests.faults.requests import Answer, Request
-from tests.freshness.puts import puts_of
+from tests.freshness.puts import items_taken
 
 HOPS: Final = {  # name -> what takes the time
     "into the stream": "sent with others of up to 200 ms, PutRecords",
@@ -32,8 +30,6 @@ HOPS: Final = {  # name -> what takes the time
     "until the sink asks": "exploded into rows; up to 100 ms for 25 of them; one request in flight",
     "until the table has it": "BatchWriteItem",
 }
-_SLIDE_MS: Final = 5_000
-_LONG_AGO_MS: Final = 5_000
 _SAMPLE: Final = 50  # payments of a chunk
 
 
@@ -64,15 +60,10 @@ class Hops:
         """Follow late payments of a chunk that is about to be sent: those whose first window has ended long ago."""
         sent = chunk.send_offsets_ms + start_ms
         followed = {}
-        for at in np.flatnonzero(chunk.exits == ACCEPTED).tolist():
-            payment = json.loads(chunk.records[at])
-            event_ms = int(datetime.fromisoformat(payment["event_time"]).timestamp() * 1000)
-            end = event_ms // _SLIDE_MS * _SLIDE_MS + _SLIDE_MS
-            if end < sent[at] - _LONG_AGO_MS:
-                window = f"{self.feature_set}#{instant(end)}"
-                followed[payment["event_id"]] = _Followed(chunk.customers[at], window, [float(sent[at])])
-            if len(followed) == _SAMPLE:
-                break
+        for at, end in islice(late_payments(chunk, sent), _SAMPLE):
+            window = f"{self.feature_set}#{instant(end)}"
+            event = json.loads(chunk.records[at])["event_id"]
+            followed[event] = _Followed(chunk.customers[at], window, [float(sent[at])])
         with self._lock:
             self._sent |= followed
 
@@ -90,12 +81,8 @@ class Hops:
         asked = time.time() * 1000
         answer = forward(request)
         taken = time.time() * 1000
-        if answer.status == 200:
-            items = puts_of(json.loads(request.body)["RequestItems"])
-            left = puts_of(json.loads(answer.body).get("UnprocessedItems", {}))
-            for item in items:
-                if item not in left:
-                    self._taken(item, asked, taken)
+        for item in items_taken(request, answer):
+            self._taken(item, asked, taken)
         return answer
 
     def milliseconds(self, after_ms: float) -> dict[str, list[float]]:

@@ -42,13 +42,11 @@ class Puts:
         """Forward, and count what was taken."""
         answer = forward(request)
         if answer.status == 200:
-            asked = puts_of(json.loads(request.body)["RequestItems"])
-            left = puts_of(json.loads(answer.body).get("UnprocessedItems", {}))
+            taken = items_taken(request, answer)
             with self._lock:
                 self.requests += 1
-                for item in asked:
-                    if item not in left:
-                        self._count(item)
+                for item in taken:
+                    self._count(item)
         return answer
 
     def _count(self, item: Mapping[str, Any]) -> None:
@@ -63,8 +61,15 @@ class Puts:
             self.newest += 1
 
 
-def puts_of(tables: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
-    """The items of a BatchWriteItem's `RequestItems`, or of what its answer says was left out."""
+def items_taken(request: Request, answer: Answer) -> list[dict[str, Any]]:
+    """The items of a BatchWriteItem that the table took: none if it answered with an error."""
+    if answer.status != 200:
+        return []
+    left = _puts(json.loads(answer.body).get("UnprocessedItems", {}))
+    return [item for item in _puts(json.loads(request.body)["RequestItems"]) if item not in left]
+
+
+def _puts(tables: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     return [each["PutRequest"]["Item"] for requests in tables.values() for each in requests]
 
 
